@@ -1,0 +1,1 @@
+"""VENUES -> REDIS: exchange adapters and derivations that publish ticks to the bus."""

@@ -1,0 +1,38 @@
+"""The words of the market that feeds and gateway share.
+
+Pure: msgspec and the standard library only; no I/O. Nothing here imports feeds or gateway.
+"""
+
+from feeds.market.channel import KINDS, Channel, ChannelError, Kind
+from feeds.market.clock import Clock, SystemClock
+from feeds.market.digits import DigitsError, digits
+from feeds.market.instrument import SYMBOL_PATTERN, Instrument, InstrumentError
+from feeds.market.position import Position, PositionError
+from feeds.market.publication import Missing, Publication, PublicationError
+from feeds.market.tick import Book, Payload, Quote, Side, Status, Tick, Trade
+
+__all__ = [
+    "KINDS",
+    "SYMBOL_PATTERN",
+    "Book",
+    "Channel",
+    "ChannelError",
+    "Clock",
+    "DigitsError",
+    "Instrument",
+    "InstrumentError",
+    "Kind",
+    "Missing",
+    "Payload",
+    "Position",
+    "PositionError",
+    "Publication",
+    "PublicationError",
+    "Quote",
+    "Side",
+    "Status",
+    "SystemClock",
+    "Tick",
+    "Trade",
+    "digits",
+]

@@ -1,0 +1,103 @@
+"""The names of streams: `<kind>:<venue>:<SYMBOL>`, and what each kind of stream promises."""
+
+import re
+
+import msgspec
+
+from feeds.market.instrument import SYMBOL_PATTERN
+
+_VENUE_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
+
+
+class ChannelError(ValueError):
+    """A text that names no channel; the message says which part is wrong."""
+
+
+class Kind(msgspec.Struct, frozen=True):
+    """What the subscribers of a kind of channel may count on."""
+
+    name: str
+    variants: tuple[str, ...]
+    """What may follow a dot (`book.10`, `candle.1m`); empty: nothing does."""
+    newest_at_subscribe: bool
+    """Whether the newest message is worth something to one who comes later: a state, no event."""
+    on_lag: str
+    """What a slow subscriber's full outbox does unless asked otherwise: conflate, gap or close."""
+    history_max: int
+    """Messages kept in the channel's Redis stream (approximately: Redis trims whole nodes)."""
+    trusted: bool = True
+    """Whether only our own feeds publish it; else the gateway checks each payload's JSON."""
+
+
+KINDS: dict[str, Kind] = {
+    kind.name: kind
+    for kind in (
+        Kind("trade", (), newest_at_subscribe=False, on_lag="gap", history_max=1_000),
+        Kind("quote", (), newest_at_subscribe=True, on_lag="conflate", history_max=100),
+        Kind("book", ("10",), newest_at_subscribe=True, on_lag="conflate", history_max=100),
+        Kind(
+            "candle",
+            ("1s", "1m", "5m", "15m", "1h", "4h", "1d"),
+            newest_at_subscribe=True,
+            on_lag="gap",
+            history_max=1_000,
+        ),
+        Kind("price", (), newest_at_subscribe=True, on_lag="conflate", history_max=100),
+        Kind("signal", (), newest_at_subscribe=True, on_lag="close", history_max=1_000),
+        Kind("grade", (), newest_at_subscribe=True, on_lag="conflate", history_max=100),
+        Kind("status", (), newest_at_subscribe=True, on_lag="conflate", history_max=100),
+        Kind(
+            "custom",
+            (),
+            newest_at_subscribe=True,
+            on_lag="gap",
+            history_max=1_000,
+            trusted=False,
+        ),
+    )
+}
+
+
+class Channel(msgspec.Struct, frozen=True, order=True):
+    """One stream. `kind` is as written, variant included: `trade`, `book.10`, `candle.1m`.
+
+    Make one with `Channel.parse`, or with `Channel(kind, venue, symbol)` where the parts are
+    already known to be sound.
+    """
+
+    kind: str
+    venue: str
+    symbol: str
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        name = f"{self.kind}:{self.venue}:{self.symbol}"
+        msgspec.structs.force_setattr(self, "name", name)
+
+    @property
+    def is_wildcard(self) -> bool:
+        return self.symbol == "*"
+
+    @property
+    def promises(self) -> Kind:
+        return KINDS[self.kind.partition(".")[0]]
+
+    @classmethod
+    def parse(cls, name: str) -> "Channel":
+        """The channel of a name; `*` may stand for the symbol. Raises ChannelError."""
+        parts = name.split(":")
+        if len(parts) != 3:
+            raise ChannelError("a channel is <kind>:<venue>:<SYMBOL>, like trade:kraken:BTC-USD")
+        kind, venue, symbol = parts
+        word, dot, variant = kind.partition(".")
+        row = KINDS.get(word)
+        if row is None:
+            raise ChannelError(f"no such kind; there are {', '.join(KINDS)}")
+        if bool(row.variants) != bool(dot) or (dot and variant not in row.variants):
+            spellings = ", ".join(f"{word}.{known}" for known in row.variants) or word
+            raise ChannelError(f"write the kind as {spellings}")
+        if not _VENUE_PATTERN.match(venue):
+            raise ChannelError("a venue is 1 to 32 of a-z 0-9 _ -")
+        if symbol != "*" and not SYMBOL_PATTERN.match(symbol):
+            raise ChannelError("a symbol is 1 to 32 of A-Z 0-9 . _ -, upper case, like BTC-USD")
+        return cls(kind, venue, symbol)

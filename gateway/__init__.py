@@ -1,0 +1,1 @@
+"""REDIS -> SUBSCRIBERS: fans the bus out to WebSocket subscriptions."""
