@@ -1,0 +1,78 @@
+-- THE BUS, version 1: how any program in any language publishes to Tickgate's channels.
+--
+-- One call publishes many messages to one or more channels. For each channel, atomically: every
+-- message gets the next seq of the channel's epoch, is appended to the channel's capped stream,
+-- and is published. Pub/sub is for speed, the stream is for truth.
+--
+--   EVALSHA sha  2n  head_1 log_1 … head_n log_n  publisher batch  max missing count payload… …
+--
+--   head_i     tickgate:{<channel>}:head   hash: epoch, seq, publisher, batch
+--   log_i      tickgate:{<channel>}:log    stream: entry <seq>-0, field m = the message
+--              <channel> is <kind>:<venue>:<SYMBOL>, e.g. custom:desk:BTC-USD; a channel may stand
+--              once in a call; in a Redis Cluster all channels of a call must share a slot.
+--   publisher  a name of this process, chosen at its start, and
+--   batch      a number that grows with each call: the same batch sent again (after a connection
+--              died with the answer on its way) publishes nothing twice. '' and 0: no such memory.
+--   max        messages to keep in the stream (approximately)
+--   missing    '-', or 'feed:7' / 'venue:7': seven messages before the first of these will never
+--              come, and whose fault that is; seq skips them and subscribers are told
+--   count      how many payloads follow: JSON objects without ch, seq and gw
+--
+-- Published to tickgate:{<channel>}, and kept in the stream: '<epoch> <seq> <missing> <payload>'.
+-- Answers, for each channel in order, its epoch and its seq after the call: {epoch, seq, …}.
+--
+-- An epoch begins when a channel is new, when Redis lost its memory, or when the head is behind
+-- its own stream: seqs of different epochs can't be compared, and none is ever used twice.
+-- Let subscribers find the channel: SADD tickgate:channels <channel> (every few seconds is fine).
+
+local function new_epoch(log)
+  local now = redis.call('TIME')
+  redis.call('DEL', log)
+  return string.format('%x%05x', now[1], now[2])
+end
+
+local publisher, batch = ARGV[1], tonumber(ARGV[2])
+local answer = {}
+local at = 3
+
+for i = 1, #KEYS, 2 do
+  local head, log = KEYS[i], KEYS[i + 1]
+  local topic = string.sub(head, 1, -6)
+  local max, missing, count = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
+  at = at + 3
+
+  local known = redis.call('HMGET', head, 'epoch', 'seq', 'publisher', 'batch')
+  local epoch, seq = known[1], tonumber(known[2] or 0)
+  local seen = publisher ~= '' and known[3] == publisher and tonumber(known[4]) >= batch
+
+  if not seen then
+    if not epoch then
+      epoch = new_epoch(log)
+    end
+    seq = seq + (tonumber(string.match(missing, ':(%d+)$')) or 0)
+    for k = 1, count do
+      local rest = ' ' .. missing .. ' ' .. ARGV[at + k - 1]
+      missing = '-'
+      seq = seq + 1
+      local message = epoch .. ' ' .. seq .. rest
+      local added = redis.pcall('XADD', log, 'MAXLEN', '~', max, seq .. '-0', 'm', message)
+      if type(added) == 'table' and added.err then
+        if not string.find(added.err, 'equal or smaller', 1, true) then
+          return added
+        end
+        -- The stream is ahead of the head: the head went back (a restored backup).
+        epoch, seq = new_epoch(log), 1
+        message = epoch .. ' 1' .. rest
+        redis.call('XADD', log, 'MAXLEN', '~', max, '1-0', 'm', message)
+      end
+      redis.call('PUBLISH', topic, message)
+    end
+    redis.call('HSET', head, 'epoch', epoch, 'seq', seq, 'publisher', publisher, 'batch', batch)
+  end
+
+  at = at + count
+  answer[#answer + 1] = epoch
+  answer[#answer + 1] = seq
+end
+
+return answer

@@ -1,0 +1,26 @@
+"""Where things are in Redis. The braces are a hash tag: a channel's keys share a cluster slot."""
+
+DIRECTORY_KEY = "tickgate:channels"
+"""The set of the names of all channels that somebody publishes or is about to."""
+
+_PREFIX = "tickgate:{"
+
+
+def topic(channel: str) -> str:
+    """The pub/sub channel that a channel's messages go through."""
+    return f"{_PREFIX}{channel}}}"
+
+
+def head_key(channel: str) -> str:
+    """The hash of its epoch and seq."""
+    return f"{_PREFIX}{channel}}}:head"
+
+
+def log_key(channel: str) -> str:
+    """The capped stream of its messages; the entry of seq 7 is `7-0`."""
+    return f"{_PREFIX}{channel}}}:log"
+
+
+def channel_of(topic_name: str) -> str:
+    """The channel of a topic's name: the inverse of `topic`."""
+    return topic_name[len(_PREFIX) : -1]

@@ -1,0 +1,248 @@
+"""EDGE (redis): ticks to the bus, many a call, in order per channel, each exactly once.
+
+`offer` never waits: what Redis can't take yet is held, bounded; what must be dropped is counted
+and announced to subscribers as missing by the feed. A batch whose answer was lost is sent again:
+the script knows it by its number.
+"""
+
+import asyncio
+import logging
+import random
+import uuid
+from collections import deque
+from collections.abc import Iterable
+from importlib.resources import files
+from typing import Final
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import (
+    ConnectionError as RedisConnectionError,
+)
+from redis.exceptions import (
+    NoScriptError,
+    RedisError,
+    ResponseError,
+)
+
+from feeds.market import Channel, Clock, Payload, Tick
+from feeds.market.bus_names import DIRECTORY_KEY, head_key, log_key
+from feeds.settings import PublisherSettings
+
+_log = logging.getLogger(__name__)
+
+BUS_SCRIPT: Final = files("feeds").joinpath("bus.lua").read_text()
+
+_DIRECTORY_REFRESH_S = 5.0
+"""So that a Redis that lost its memory knows the channels again."""
+_BACKOFF_FIRST_S = 0.05
+_BACKOFF_MAX_S = 1.0
+"""Short: live flow is to be back within 2 s of Redis' return."""
+
+_encode = msgspec.json.Encoder().encode
+
+
+class PublisherCounts:
+    """What happened since the start; read by metrics and by the feed's status."""
+
+    def __init__(self) -> None:
+        self.published = 0
+        self.dropped = 0
+        self.retried_batches = 0
+        self.flush_s = 0.0
+        """How long the last round trip to Redis took, seconds."""
+
+
+class _Waiting:
+    """What one channel has not published yet. `lost` stands before the first of `payloads`."""
+
+    __slots__ = ("channel", "lost", "payloads")
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+        self.payloads: deque[Payload] = deque()
+        self.lost = 0
+
+
+class _Batch:
+    """One script call, ready to send, and to send again."""
+
+    __slots__ = ("arguments", "keys", "number", "ticks")
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.keys: list[str] = []
+        self.arguments: list[str | bytes | int] = []
+        self.ticks = 0
+
+    def add(self, waiting: _Waiting, ticks_max: int, tx: bytes) -> int:
+        """Takes over what still fits, oldest first; how many ticks that were."""
+        channel = waiting.channel
+        missing = f"feed:{waiting.lost}" if waiting.lost else "-"
+        waiting.lost = 0
+        count = min(len(waiting.payloads), ticks_max - self.ticks)
+        self.keys += (head_key(channel.name), log_key(channel.name))
+        self.arguments += (channel.promises.history_max, missing, count)
+        take = waiting.payloads.popleft
+        self.arguments += [_encode(take())[:-1] + tx for _ in range(count)]
+        self.ticks += count
+        return count
+
+
+class Publisher:
+    """Owns the way from this process to the bus. One per process: it numbers its batches."""
+
+    def __init__(self, redis: Redis, settings: PublisherSettings, clock: Clock) -> None:
+        self.counts = PublisherCounts()
+        self._redis = redis
+        self._settings = settings
+        self._clock = clock
+        self._name = uuid.uuid4().hex
+        self._next_batch = 1
+        self._waiting: dict[str, _Waiting] = {}
+        self._held = 0
+        self._in_flight: list[_Batch] = []
+        self._channels: set[str] = set()
+        self._new_channels: set[str] = set()
+        self._wake = asyncio.Event()
+        self._empty = asyncio.Event()
+        self._empty.set()
+        self._sha = ""
+
+    def offer(self, ticks: Iterable[Tick]) -> None:
+        """Takes ticks for publishing, in order. Never blocks.
+
+        With the buffer full, the oldest of the same channel makes room.
+        """
+        waiting_by_name, room = self._waiting, self._settings.buffer_ticks_max - self._held
+        for tick in ticks:
+            name = tick.channel.name
+            waiting = waiting_by_name.get(name)
+            if waiting is None:
+                waiting = waiting_by_name[name] = _Waiting(tick.channel)
+            if room > 0:
+                room -= 1
+                waiting.payloads.append(tick.payload)
+            else:
+                waiting.lost += 1
+                self.counts.dropped += 1
+                if waiting.payloads:
+                    waiting.payloads.popleft()
+                    waiting.payloads.append(tick.payload)
+        self._held = self._settings.buffer_ticks_max - room
+        if self._held:
+            self._empty.clear()
+            self._wake.set()
+
+    def register(self, channels: Iterable[Channel]) -> None:
+        """Lets gateways know of channels before their first tick; repeated by `run`."""
+        self._new_channels.update(channel.name for channel in channels)
+        self._wake.set()
+
+    async def drain(self) -> None:
+        """Returns when nothing is held or on its way. Bound it: Redis may be gone."""
+        await self._empty.wait()
+
+    async def run(self) -> None:
+        """Publishes until cancelled. Redis' failures are retried, for ever, at most 1 s apart."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._keep_directory(), name="publisher-directory")
+            group.create_task(self._keep_flushing(), name="publisher-flush")
+
+    async def _keep_flushing(self) -> None:
+        backoff_s = _BACKOFF_FIRST_S
+        away = False
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(self._settings.answer_limit_s):
+                    await self._flush()
+            except (RedisError, OSError, TimeoutError) as error:
+                if not away:
+                    away = True
+                    _log.warning("redis can't take ticks (%s); holding them", error)
+                self._wake.set()
+                await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311
+                backoff_s = min(backoff_s * 2, _BACKOFF_MAX_S)
+                continue
+            if away:
+                away = False
+                _log.warning("redis takes ticks again dropped=%d", self.counts.dropped)
+            backoff_s = _BACKOFF_FIRST_S
+
+    async def _flush(self) -> None:
+        if self._new_channels:
+            await self._announce(self._new_channels)
+        if self._in_flight:
+            self.counts.retried_batches += len(self._in_flight)
+        else:
+            self._in_flight = self._take_batches()
+        if self._in_flight:
+            await self._send(self._in_flight)
+        if self._held:
+            self._wake.set()
+        elif not self._in_flight:
+            self._empty.set()
+
+    def _take_batches(self) -> list[_Batch]:
+        """A channel stands in at most one of them, so that one's failure can't reorder another."""
+        settings = self._settings
+        tx = b',"tx":%d}' % (self._clock.now_ns() // 1_000)
+        batches: list[_Batch] = []
+        batch: _Batch | None = None
+        for name in [name for name, waiting in self._waiting.items() if waiting.payloads]:
+            if batch is None or batch.ticks >= settings.batch_ticks_max:
+                if len(batches) >= settings.pipeline_batches_max:
+                    break
+                batch = _Batch(self._next_batch)
+                self._next_batch += 1
+                batches.append(batch)
+            waiting = self._waiting.pop(name)
+            self._held -= batch.add(waiting, settings.batch_ticks_max, tx)
+            # Back behind the others: a busy channel starves none.
+            self._waiting[name] = waiting
+        return batches
+
+    async def _send(self, batches: list[_Batch]) -> None:
+        started_s = self._clock.monotonic_s()
+        if not self._sha:
+            self._sha = await self._redis.script_load(BUS_SCRIPT)
+        pipeline = self._redis.pipeline(transaction=False)
+        for batch in batches:
+            pipeline.evalsha(
+                self._sha, len(batch.keys), *batch.keys, self._name, batch.number, *batch.arguments
+            )
+        answers = await pipeline.execute(raise_on_error=False)
+        unsent: list[_Batch] = []
+        failure: Exception | None = None
+        for batch, answer in zip(batches, answers, strict=True):
+            if isinstance(answer, Exception):
+                unsent.append(batch)
+                failure = failure or answer
+            else:
+                self.counts.published += batch.ticks
+        self._in_flight = unsent
+        self.counts.flush_s = self._clock.monotonic_s() - started_s
+        if failure is not None:
+            raise self._explained(failure)
+
+    def _explained(self, failure: Exception) -> Exception:
+        if isinstance(failure, NoScriptError):
+            self._sha = ""
+            return RedisConnectionError("Redis forgot the script")
+        if isinstance(failure, ResponseError) and "user_script" in str(failure):
+            return AssertionError(f"bus.lua refused a batch of ours: {failure}")
+        return failure
+
+    async def _keep_directory(self) -> None:
+        """So that subscribers find the channels again in a Redis that lost its memory."""
+        while True:
+            await asyncio.sleep(_DIRECTORY_REFRESH_S)
+            self._new_channels |= self._channels
+            self._wake.set()
+
+    async def _announce(self, names: set[str]) -> None:
+        await self._redis.sadd(DIRECTORY_KEY, *names)
+        self._channels |= names
+        self._new_channels = self._new_channels - names
