@@ -4,7 +4,7 @@ Pure: msgspec and the standard library only; no I/O. Nothing here imports feeds 
 """
 
 from feeds.market.channel import KINDS, Channel, ChannelError, Kind
-from feeds.market.clock import Clock, SystemClock
+from feeds.market.clock import Clock, Moment, SystemClock, moment
 from feeds.market.digits import DigitsError, digits
 from feeds.market.instrument import SYMBOL_PATTERN, Instrument, InstrumentError
 from feeds.market.position import Position, PositionError
@@ -23,6 +23,7 @@ __all__ = [
     "InstrumentError",
     "Kind",
     "Missing",
+    "Moment",
     "Payload",
     "Position",
     "PositionError",
@@ -35,4 +36,5 @@ __all__ = [
     "Tick",
     "Trade",
     "digits",
+    "moment",
 ]

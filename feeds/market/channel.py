@@ -1,12 +1,15 @@
 """The names of streams: `<kind>:<venue>:<SYMBOL>`, and what each kind of stream promises."""
 
 import re
+from typing import Literal
 
 import msgspec
 
 from feeds.market.instrument import SYMBOL_PATTERN
 
 _VENUE_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
+
+OnLag = Literal["conflate", "gap", "close"]
 
 
 class ChannelError(ValueError):
@@ -21,7 +24,7 @@ class Kind(msgspec.Struct, frozen=True):
     """What may follow a dot (`book.10`, `candle.1m`); empty: nothing does."""
     newest_at_subscribe: bool
     """Whether the newest message is worth something to one who comes later: a state, no event."""
-    on_lag: str
+    on_lag: OnLag
     """What a slow subscriber's full outbox does unless asked otherwise: conflate, gap or close."""
     history_max: int
     """Messages kept in the channel's Redis stream (approximately: Redis trims whole nodes)."""

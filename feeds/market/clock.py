@@ -1,7 +1,14 @@
 """Where time comes in. Pure code is handed times; edges are handed a Clock."""
 
 import time
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+
+class Moment(NamedTuple):
+    """One reading of both clocks, handed through pure code."""
+
+    utc_us: int
+    monotonic_s: float
 
 
 class Clock(Protocol):
@@ -22,3 +29,7 @@ class SystemClock:
 
     def monotonic_s(self) -> float:
         return time.monotonic()
+
+
+def moment(clock: Clock) -> Moment:
+    return Moment(clock.now_ns() // 1_000, clock.monotonic_s())

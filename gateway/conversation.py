@@ -1,0 +1,193 @@
+"""What a session's commands do: decoded command in, replies out. One per connection.
+
+Knows the hub through the worker; knows no socket and no encoding.
+"""
+
+from collections.abc import Sequence
+
+from feeds.market import Channel, Position, PositionError, moment
+from feeds.market.channel import OnLag
+from gateway.errors import CommandError
+from gateway.hub import Topic
+from gateway.protocol import (
+    Accepted,
+    Ack,
+    Auth,
+    Command,
+    CommandId,
+    Error,
+    List,
+    Listing,
+    Ping,
+    Pong,
+    Rejected,
+    Subscribe,
+    Unsubscribe,
+)
+from gateway.session import Session, Subscription
+from gateway.worker import Worker
+
+RATES = frozenset(("all",))
+"""The rates that can be asked for; conflated ones are not offered yet, so they are refused."""
+
+
+class Conversation:
+    """One session's side of the protocol."""
+
+    def __init__(self, session: Session, worker: Worker) -> None:
+        self._session = session
+        self._worker = worker
+
+    async def answer(self, command: Command) -> None:
+        """Carries a command out and replies. A refusal is a reply too."""
+        session, now_s = self._session, self._worker.clock.monotonic_s()
+        wait_s = session.commands.wait_s(now_s)
+        if wait_s:
+            after_ms = int(wait_s * 1_000) + 1
+            self.refuse(command.id, CommandError("rate_limited", after_ms=after_ms))
+            return
+        try:
+            await self._carry_out(command)
+        except CommandError as error:
+            self.refuse(command.id, error)
+
+    def refuse(self, command_id: CommandId, error: CommandError) -> None:
+        row = error.row
+        reply = Error(command_id, row.code, error.detail, row.retry, error.after_ms)
+        self._session.say(reply, self._worker.clock.monotonic_s())
+
+    async def _carry_out(self, command: Command) -> None:
+        session, now_s = self._session, self._worker.clock.monotonic_s()
+        match command:
+            case Subscribe():
+                await self._subscribe(command)
+            case Unsubscribe():
+                session.say(self._unsubscribe(command), now_s)
+            case List():
+                session.say(self._list(command), now_s)
+            case Ping():
+                session.say(Pong(command.id, self._worker.clock.now_ns() // 1_000), now_s)
+            case Auth():
+                raise CommandError("already_authenticated")
+
+    async def _subscribe(self, command: Subscribe) -> None:
+        self._check_count(command.channels)
+        if command.rate not in RATES:
+            raise CommandError("bad_rate", f"the rates are {', '.join(sorted(RATES))}")
+        await self._worker.look_up(command.channels)
+        wanted, err = self._resolved(command.channels)
+        self._check_room(wanted)
+        if not await self._worker.open(wanted):
+            wanted, late = self._opened(wanted)
+            err += late
+        if self._session.closing is not None:
+            return
+        # From here on nothing awaits: the ack's positions are where the data goes on from.
+        topics = [self._join(channel, command.rate, command.on_lag) for channel in wanted]
+        since = command.since or {}
+        ok = [self._accepted(topic, since) for topic in topics]
+        now_s = self._worker.clock.monotonic_s()
+        self._session.say(Ack(command.id, ok, err), now_s)
+        for topic, accepted in zip(topics, ok, strict=True):
+            self._send_newest(topic, accepted, now_s)
+
+    def _check_count(self, names: Sequence[str]) -> None:
+        most = self._worker.settings.channels_per_command_max
+        if not names:
+            raise CommandError("bad_message", "channels is empty")
+        if len(names) > most:
+            raise CommandError("too_many_channels", f"at most {most} channels a command")
+
+    def _check_room(self, wanted: Sequence[Channel]) -> None:
+        most = self._session.plan.subscriptions_max
+        new = sum(channel.name not in self._session.channels for channel in wanted)
+        have = len(self._session.channels)
+        if have + new > most:
+            raise CommandError(
+                "too_many_subscriptions", f"{have} of {most} are taken, this asks for {new} more"
+            )
+
+    def _resolved(self, names: Sequence[str]) -> tuple[list[Channel], list[Rejected]]:
+        directory = self._worker.directory
+        wanted: dict[Channel, None] = {}
+        err: list[Rejected] = []
+        for name in dict.fromkeys(names):
+            try:
+                wanted.update(dict.fromkeys(directory.named(name)))
+            except CommandError as error:
+                row = error.row
+                hint = directory.hint(name) if row.code == "unknown_symbol" else None
+                err.append(Rejected(name[:128], row.code, error.detail, row.retry, hint))
+        return list(wanted), err
+
+    def _opened(self, wanted: Sequence[Channel]) -> tuple[list[Channel], list[Rejected]]:
+        """Those of the wanted that are open after all, and a refusal for each of the others."""
+        error = CommandError("bus_unavailable")
+        is_open = self._worker.is_open
+        late = [
+            Rejected(channel.name, error.row.code, error.detail, error.row.retry)
+            for channel in wanted
+            if not is_open(channel)
+        ]
+        return [channel for channel in wanted if is_open(channel)], late
+
+    def _join(self, channel: Channel, rate: str, on_lag: OnLag | None) -> Topic:
+        chosen = on_lag or channel.promises.on_lag
+        subscription = Subscription(rate, chosen)
+        return self._worker.hub.subscribe(self._session, channel.name, subscription)
+
+    def _accepted(self, topic: Topic, since: dict[str, object]) -> Accepted:
+        name = topic.channel.name
+        return Accepted(
+            name,
+            topic.epoch,
+            topic.seq if topic.epoch else None,
+            topic.sessions[self._session].rate,
+            _is_at(topic, since[name]) if name in since else None,
+            topic.standing.state,
+        )
+
+    def _send_newest(self, topic: Topic, accepted: Accepted, now_s: float) -> None:
+        """The newest value, where it is a state and not an event; or to one who couldn't resume."""
+        wanted = topic.channel.promises.newest_at_subscribe or accepted.recovered is False
+        if topic.newest is not None and wanted and not accepted.recovered:
+            on_lag = topic.sessions[self._session].on_lag
+            self._session.deliver(topic.newest, on_lag, now_s)
+
+    def _unsubscribe(self, command: Unsubscribe) -> Ack:
+        self._check_count(command.channels)
+        ok: list[Accepted] = []
+        err: list[Rejected] = []
+        at = moment(self._worker.clock)
+        for name in dict.fromkeys(command.channels):
+            matching = self._subscribed(name)
+            for channel in matching:
+                self._worker.hub.unsubscribe(self._session, channel, at.monotonic_s)
+                ok.append(Accepted(channel))
+            if not matching:
+                row = CommandError("not_subscribed").row
+                err.append(Rejected(name[:128], row.code, row.text, row.retry))
+        return Ack(command.id, ok, err)
+
+    def _subscribed(self, name: str) -> list[str]:
+        """The session's subscriptions that a name, or a wildcard, means."""
+        if not name.endswith(":*"):
+            return [name] if name in self._session.channels else []
+        return [channel for channel in self._session.channels if channel.startswith(name[:-1])]
+
+    def _list(self, command: List) -> Listing:
+        topics = self._worker.hub.topics
+        held = sorted(self._session.channels)
+        return Listing(command.id, [self._accepted(topics[name], {}) for name in held])
+
+
+def _is_at(topic: Topic, position: object) -> bool:
+    """Whether a client that stands there has missed nothing."""
+    match position:
+        case [str() as epoch, int() as seq]:
+            try:
+                return Position(epoch, seq).checked() == Position(topic.epoch or "", topic.seq)
+            except PositionError:
+                return False
+        case _:
+            return False

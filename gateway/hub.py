@@ -1,0 +1,234 @@
+"""Channels and who listens to them: one publication in, the same frames out to everyone. Pure.
+
+Keeps each open channel's position, so that a hole in seq, a repetition or a new epoch is seen and
+said; and its state, so that silence has a name.
+"""
+
+from collections import deque
+from typing import NamedTuple
+
+from feeds.market import Channel, Moment, Publication
+from gateway.message import Message, Notice, is_sound
+from gateway.protocol import By, Gap, Reset, State, StateName
+from gateway.session import Session, Subscription
+
+_HELD_MAX = 10_000
+"""Live messages of one channel kept while its history is read; an overflow becomes a gap."""
+
+
+class HubCounts:
+    """Since the start."""
+
+    def __init__(self) -> None:
+        self.messages_in = 0
+        self.messages_out = 0
+        self.duplicates = 0
+        self.unsound = 0
+        self.missing_by: dict[By, int] = {}
+
+
+class Standing(NamedTuple):
+    """A channel's state, and whose doing it is if it isn't `live`."""
+
+    state: StateName
+    by: By | None = None
+
+
+class Head(NamedTuple):
+    """What Redis keeps of a channel: where it is, and the messages asked for, oldest first."""
+
+    epoch: str
+    seq: int
+    log: list[Publication]
+
+
+class Topic:
+    """One open channel."""
+
+    __slots__ = (
+        "channel",
+        "empty_since_s",
+        "epoch",
+        "held",
+        "newest",
+        "seq",
+        "sessions",
+        "since_us",
+        "standing",
+    )
+
+    def __init__(self, channel: Channel, now_s: float) -> None:
+        self.channel = channel
+        self.epoch: str | None = None
+        """None until the first message, or until Redis has told its head."""
+        self.seq = 0
+        self.newest: Message | None = None
+        self.held: deque[Publication] | None = deque(maxlen=_HELD_MAX)
+        """Live messages that wait for the history before them; None: they go straight through."""
+        self.sessions: dict[Session, Subscription] = {}
+        self.standing = Standing("waiting")
+        self.since_us = 0
+        self.empty_since_s: float | None = now_s
+
+
+class Hub:
+    """All open channels and sessions of this worker."""
+
+    def __init__(self) -> None:
+        self.topics: dict[str, Topic] = {}
+        self.sessions: set[Session] = set()
+        self.counts = HubCounts()
+
+    def open(self, channel: Channel, now_s: float) -> Topic:
+        """The channel's topic; where it is new, it holds live messages until `resume`."""
+        topic = self.topics.get(channel.name)
+        if topic is None:
+            topic = self.topics[channel.name] = Topic(channel, now_s)
+        return topic
+
+    def close(self, name: str) -> None:
+        """Forgets a channel that nobody watches."""
+        topic = self.topics.pop(name)
+        assert not topic.sessions
+
+    def idle(self, now_s: float, linger_s: float) -> list[str]:
+        """Channels that nobody has watched for `linger_s`."""
+        return [
+            name
+            for name, topic in self.topics.items()
+            if topic.empty_since_s is not None and now_s - topic.empty_since_s >= linger_s
+        ]
+
+    def subscribe(self, session: Session, name: str, subscription: Subscription) -> Topic:
+        """Adds or changes a session's subscription of an open channel."""
+        topic = self.topics[name]
+        topic.sessions[session] = subscription
+        topic.empty_since_s = None
+        session.channels[name] = subscription
+        return topic
+
+    def unsubscribe(self, session: Session, name: str, now_s: float) -> None:
+        del session.channels[name]
+        session.outbox.forget(name)
+        topic = self.topics[name]
+        del topic.sessions[session]
+        if not topic.sessions:
+            topic.empty_since_s = now_s
+
+    def leave(self, session: Session, now_s: float) -> None:
+        """The session is gone."""
+        for name in list(session.channels):
+            self.unsubscribe(session, name, now_s)
+        self.sessions.discard(session)
+
+    def hold(self, name: str) -> None:
+        """The bus was interrupted: live messages wait until `resume` has told what came between."""
+        topic = self.topics[name]
+        if topic.held is None:
+            topic.held = deque(maxlen=_HELD_MAX)
+
+    def resume(self, name: str, head: Head | None, at: Moment) -> None:
+        """What Redis keeps of a channel, read after a subscription to it was confirmed.
+
+        `head.log` has what came after the topic's position, or for a new topic the newest message;
+        None is a channel that Redis doesn't know (yet, or any more).
+        """
+        topic = self.topics.get(name)
+        if topic is None:
+            return
+        held, topic.held = topic.held or (), None
+        if head is not None and topic.epoch is None:
+            self._begin(topic, head, at)
+        elif head is not None and topic.epoch != head.epoch:
+            self._announce_reset(topic, head.epoch, head.seq, at)
+            self._begin(topic, head, at)
+        elif head is not None:
+            for publication in head.log:
+                self._accept(topic, publication, at)
+            if head.seq > topic.seq:
+                self._announce_gap(topic, topic.seq + 1, head.seq, "bus", at)
+                topic.seq = head.seq
+        for publication in held:
+            self._accept(topic, publication, at)
+
+    def publish(self, name: str, publication: Publication, at: Moment) -> None:
+        """One live message of the bus, to every session of its channel."""
+        topic = self.topics.get(name)
+        if topic is None:
+            return
+        self.counts.messages_in += 1
+        if topic.held is None:
+            self._accept(topic, publication, at)
+        else:
+            topic.held.append(publication)
+
+    def stand(self, topic: Topic, standing: Standing, at: Moment) -> None:
+        """Gives a channel a state; its subscribers are told of a change, once."""
+        if topic.standing != standing:
+            topic.standing, topic.since_us = standing, at.utc_us
+            name = topic.channel.name
+            self._announce(topic, State(name, standing.state, at.utc_us, standing.by), at)
+
+    def _begin(self, topic: Topic, head: Head, at: Moment) -> None:
+        topic.epoch, topic.seq, topic.newest = head.epoch, head.seq, None
+        newest = head.log[-1] if head.log else None
+        # The log may have been read a moment after the head.
+        if newest is not None and newest.epoch == head.epoch and newest.seq >= head.seq:
+            topic.seq = newest.seq
+            if self._is_sound(topic, newest):
+                topic.newest = Message(topic.channel.name, newest, at.utc_us)
+
+    def _accept(self, topic: Topic, publication: Publication, at: Moment) -> None:
+        if not self._advance(topic, publication, at):
+            return
+        if not self._is_sound(topic, publication):
+            self.counts.unsound += 1
+            self._announce_gap(topic, publication.seq, publication.seq, "feed", at)
+            return
+        message = topic.newest = Message(topic.channel.name, publication, at.utc_us)
+        if topic.standing.state == "waiting":
+            self.stand(topic, Standing("live"), at)
+        self.counts.messages_out += len(topic.sessions)
+        for session, subscription in topic.sessions.items():
+            session.deliver(message, subscription.on_lag, at.monotonic_s)
+
+    def _is_sound(self, topic: Topic, publication: Publication) -> bool:
+        return topic.channel.promises.trusted or is_sound(publication.payload)
+
+    def _advance(self, topic: Topic, publication: Publication, at: Moment) -> bool:
+        """Moves the topic's position; whether the message is to be delivered."""
+        seq = publication.seq
+        if topic.epoch is None:
+            topic.epoch = publication.epoch
+        elif topic.epoch != publication.epoch:
+            self._announce_reset(topic, publication.epoch, seq - 1, at)
+            topic.epoch = publication.epoch
+        elif seq <= topic.seq:
+            self.counts.duplicates += 1
+            return False
+        elif seq > topic.seq + 1:
+            self._announce_hole(topic, publication, at)
+        topic.seq = seq
+        return True
+
+    def _announce_hole(self, topic: Topic, publication: Publication, at: Moment) -> None:
+        first, last = topic.seq + 1, publication.seq - 1
+        missing = publication.missing
+        begins = max(first, publication.seq - missing.messages) if missing else publication.seq
+        if first < begins:
+            self._announce_gap(topic, first, begins - 1, "bus", at)
+        if missing is not None:
+            self._announce_gap(topic, begins, last, missing.by, at)
+
+    def _announce_gap(self, topic: Topic, first: int, last: int, by: By, at: Moment) -> None:
+        self.counts.missing_by[by] = self.counts.missing_by.get(by, 0) + last - first + 1
+        self._announce(topic, Gap(topic.channel.name, first, last, by), at)
+
+    def _announce_reset(self, topic: Topic, epoch: str, seq: int, at: Moment) -> None:
+        topic.newest = None
+        self._announce(topic, Reset(topic.channel.name, epoch, seq, "bus"), at)
+
+    def _announce(self, topic: Topic, announcement: Gap | Reset | State, at: Moment) -> None:
+        notice = Notice(announcement)
+        for session in topic.sessions:
+            session.tell(notice, at.monotonic_s)

@@ -1,0 +1,181 @@
+"""Messages waiting for one session whose socket is full. Never blocks; bounded.
+
+While there is room everything is kept in order. When it is full it is compacted: each channel
+keeps its newest message (conflate), or a notice of what it lost (gap), or ends the session (close);
+from then on a channel's entry is overwritten in place until the outbox has been emptied.
+Nothing leaves it unsaid: a conflated message carries `n`, a gap names its seqs.
+"""
+
+from collections import OrderedDict
+from typing import NamedTuple
+
+from feeds.market.channel import OnLag
+from gateway.message import Message, Notice
+from gateway.protocol import EncodingName, Gap
+
+
+class OutboxLimits(NamedTuple):
+    """When an outbox counts as full."""
+
+    bytes_max: int
+    messages_max: int
+    age_max_s: float
+
+
+class _Entry:
+    """One thing to send: a frame as it is, a message that may stand for several, or a gap."""
+
+    __slots__ = ("bytes", "count", "first_lost", "frame", "last_lost", "message", "on_lag", "put_s")
+
+    def __init__(self, size: int, put_s: float) -> None:
+        self.bytes = size
+        self.put_s = put_s
+        self.frame = b""
+        self.message: Message | None = None
+        self.on_lag: OnLag = "gap"
+        self.count = 1
+        self.first_lost = 0
+        self.last_lost = 0
+
+
+_OVERHEAD_BYTES = 64
+"""What splicing adds to a payload, near enough for a limit."""
+
+
+class Outbox:
+    """One session's. Times are monotonic seconds, handed in."""
+
+    def __init__(self, limits: OutboxLimits, encoding: EncodingName) -> None:
+        self._limits = limits
+        self._encoding = encoding
+        self._entries: OrderedDict[int, _Entry] = OrderedDict()
+        """By a growing number. A plain dict finds its first key ever more slowly as others go."""
+        self._next = 0
+        self._of_channel: dict[str, int] = {}
+        """A compacted outbox's only entry of each channel."""
+        self._bytes = 0
+        self._lag_told = False
+        self.full_since_s: float | None = None
+        """When it was compacted, if it has not been emptied since."""
+        self.must_close = False
+        """A subscription with `on_lag: close` would have lost something."""
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def age_s(self, now_s: float) -> float:
+        """How long the oldest entry has waited."""
+        oldest = next(iter(self._entries.values()), None)
+        return 0.0 if oldest is None else now_s - oldest.put_s
+
+    def put_frame(self, frame: bytes, now_s: float) -> None:
+        """A reply or a notice: never conflated, never lost while the session lives."""
+        entry = _Entry(len(frame), now_s)
+        entry.frame = frame
+        self._append(entry)
+
+    def put(self, message: Message, on_lag: OnLag, now_s: float) -> None:
+        """A message of a subscription, to be kept, conflated or announced as lost."""
+        if self.full_since_s is not None:
+            self._overwrite(message, on_lag, now_s)
+            return
+        entry = _Entry(len(message.payload) + _OVERHEAD_BYTES, now_s)
+        entry.message, entry.on_lag = message, on_lag
+        self._append(entry)
+        if self._is_full(now_s):
+            self._compact(now_s)
+
+    def look(self, now_s: float) -> None:
+        """Compacts an outbox that became full by age alone: nothing more was put, nothing left."""
+        if self.full_since_s is None and self._is_full(now_s):
+            self._compact(now_s)
+
+    def lag_to_tell(self) -> bool:
+        """Whether it has just become half full: true once, until it has been emptied."""
+        half = (
+            self._bytes * 2 >= self._limits.bytes_max
+            or len(self._entries) * 2 >= self._limits.messages_max
+        )
+        if not half or self._lag_told:
+            return False
+        self._lag_told = True
+        return True
+
+    def forget(self, channel: str) -> None:
+        """Drops what waits for a subscription that has ended."""
+        for number, entry in list(self._entries.items()):
+            if entry.message is not None and entry.message.channel == channel:
+                self._remove(number)
+        self._of_channel.pop(channel, None)
+
+    def take(self, bytes_max: int) -> list[bytes]:
+        """The oldest frames, in order, about `bytes_max` of them; empty when nothing waits."""
+        frames: list[bytes] = []
+        taken = 0
+        while self._entries and taken < bytes_max:
+            number = next(iter(self._entries))
+            frame = self._framed(self._entries[number])
+            self._remove(number)
+            frames.append(frame)
+            taken += len(frame)
+        if not self._entries:
+            self._of_channel.clear()
+            self.full_since_s = None
+            self._lag_told = False
+        return frames
+
+    def _framed(self, entry: _Entry) -> bytes:
+        message = entry.message
+        if message is None:
+            return entry.frame
+        self._of_channel.pop(message.channel, None)
+        if entry.first_lost:
+            gap = Gap(message.channel, entry.first_lost, entry.last_lost, "slow")
+            return Notice(gap).frame(self._encoding)
+        return message.standing_for(entry.count, self._encoding)
+
+    def _append(self, entry: _Entry) -> int:
+        number = self._next
+        self._next += 1
+        self._entries[number] = entry
+        self._bytes += entry.bytes
+        return number
+
+    def _remove(self, number: int) -> None:
+        self._bytes -= self._entries.pop(number).bytes
+
+    def _is_full(self, now_s: float) -> bool:
+        limits = self._limits
+        return (
+            self._bytes >= limits.bytes_max
+            or len(self._entries) >= limits.messages_max
+            or self.age_s(now_s) >= limits.age_max_s
+        )
+
+    def _compact(self, now_s: float) -> None:
+        self.full_since_s = now_s
+        waiting, self._entries, self._bytes = self._entries, OrderedDict(), 0
+        for entry in waiting.values():
+            if entry.message is None:
+                self._append(entry)
+            else:
+                self._overwrite(entry.message, entry.on_lag, entry.put_s)
+
+    def _overwrite(self, message: Message, on_lag: OnLag, now_s: float) -> None:
+        if on_lag == "close":
+            self.must_close = True
+            return
+        number = self._of_channel.get(message.channel)
+        if number is None:
+            entry = _Entry(len(message.payload) + _OVERHEAD_BYTES, now_s)
+            entry.message, entry.on_lag = message, on_lag
+            if on_lag == "gap":
+                entry.first_lost = entry.last_lost = message.seq
+            self._of_channel[message.channel] = self._append(entry)
+            return
+        entry = self._entries[number]
+        entry.message = message
+        if on_lag == "gap":
+            entry.last_lost = message.seq
+        else:
+            entry.count += 1

@@ -1,0 +1,1 @@
+"""EDGE (uvicorn): our protocol classes."""

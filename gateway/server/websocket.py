@@ -1,0 +1,95 @@
+"""EDGE (uvicorn): the WebSocket protocol class, which lets the application write ready frames.
+
+The ASGI scope's extension `tickgate.frames` holds a FrameSink. Frames it writes and frames of the
+protocol itself (pongs, pings, close) are whole when they reach the transport, so they can't mix;
+after a close frame nothing is written any more.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Final
+
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.http11 import Request
+
+from gateway.errors import CloseRow
+
+EXTENSION: Final = "tickgate.frames"
+
+_CLOSE_LIMIT_S: Final = 3.0
+"""From a close frame to the end of the socket, whether or not the peer reads."""
+_WRITE_BUFFER_BYTES: Final = 65_536
+
+
+class FrameSink:
+    """The socket of one connection, as a session sees it."""
+
+    __slots__ = ("_connection", "on_ready", "on_shutdown")
+
+    def __init__(self, connection: "StreamProtocol") -> None:
+        self._connection = connection
+        self.on_ready: Callable[[], None] | None = None
+        """Called when the socket takes more again."""
+        self.on_shutdown: Callable[[], None] | None = None
+        """Called when the server stops: the application says goodbye in its own words."""
+
+    def is_ready(self) -> bool:
+        return self._connection.writable.is_set()
+
+    def write(self, frames: bytes) -> None:
+        connection = self._connection
+        if not connection.close_sent and not connection.disconnected:
+            connection.transport.write(frames)
+
+    def close(self, row: CloseRow) -> None:
+        self._connection.say_goodbye(row.code, row.text)
+
+
+class StreamProtocol(WebSocketsSansIOProtocol):
+    """uvicorn's sans-I/O class with a FrameSink, and with ends that come."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self.sink = FrameSink(self)
+        self.close_timeout = _CLOSE_LIMIT_S
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
+
+    def handle_connect(self, event: Request) -> None:
+        super().handle_connect(event)
+        if hasattr(self, "scope"):
+            extensions = self.scope["extensions"]
+            assert extensions is not None
+            extensions[EXTENSION] = {"sink": self.sink}
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self.sink.on_ready is not None:
+            self.sink.on_ready()
+
+    def say_goodbye(self, code: int, reason: str) -> None:
+        """Sends a close frame; the socket is really gone a bounded time later.
+
+        `transport.close` alone waits for a peer that may never read again: hence the abort.
+        """
+        if self.close_sent or self.disconnected or not self.handshake_complete:
+            return
+        self.stop_keepalive()
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self.conn.send_close(code, reason)
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.read_paused:
+            # The peer's own close has to be read.
+            self.read_paused = False
+            self.transport.resume_reading()
+        self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+
+    def shutdown(self) -> None:
+        if self.sink.on_shutdown is not None:
+            self.sink.on_shutdown()
+        else:
+            super().shutdown()
+            self.loop.call_later(self.close_timeout, self.transport.abort)

@@ -1,0 +1,133 @@
+"""One subscriber: its subscriptions, its outbox, its socket as a Sink. Pure and synchronous.
+
+The only place that writes to a subscriber: replies, data and notices leave in one order.
+"""
+
+from typing import Protocol
+
+from feeds.market.channel import OnLag
+from gateway.errors import CLOSES, CloseRow
+from gateway.limits import Gcra
+from gateway.message import Message, Notice
+from gateway.outbox import Outbox, OutboxLimits
+from gateway.plans import Plan
+from gateway.protocol import Announcement, EncodingName, Lag, SessionId
+
+
+class Sink(Protocol):
+    """A socket, as a session sees it."""
+
+    def is_ready(self) -> bool:
+        """Whether it takes more without its buffer growing past its limit."""
+
+    def write(self, frames: bytes) -> None:
+        """Whole frames; never blocks; nothing happens once it is closing."""
+
+    def close(self, row: CloseRow) -> None:
+        """Says so, and is really gone a bounded time later."""
+
+
+class Subscription:
+    """What a session wants of one channel."""
+
+    __slots__ = ("on_lag", "rate")
+
+    def __init__(self, rate: str, on_lag: OnLag) -> None:
+        self.rate = rate
+        self.on_lag: OnLag = on_lag
+
+
+class Session:
+    """A subscriber who has shown a key."""
+
+    __slots__ = (
+        "channels",
+        "closing",
+        "commands",
+        "encoding",
+        "heartbeats",
+        "id",
+        "key_id",
+        "last_sent",
+        "outbox",
+        "plan",
+        "sent",
+        "sink",
+    )
+
+    def __init__(
+        self,
+        session_id: SessionId,
+        *,
+        key_id: str,
+        plan: Plan,
+        encoding: EncodingName,
+        sink: Sink,
+        outbox_limits: OutboxLimits,
+    ) -> None:
+        self.id = session_id
+        self.key_id = key_id
+        self.plan = plan
+        self.encoding: EncodingName = encoding
+        self.sink = sink
+        self.outbox = Outbox(outbox_limits, encoding)
+        self.commands = Gcra(plan.commands_per_s, plan.commands_burst)
+        self.channels: dict[str, Subscription] = {}
+        self.closing: CloseRow | None = None
+        self.sent = 0
+        """Messages and notices handed to the socket or the outbox."""
+        self.last_sent = -1
+        """What `sent` was when the heartbeat was last considered."""
+        self.heartbeats = 0
+
+    def deliver(self, message: Message, on_lag: OnLag, now_s: float) -> None:
+        """A message of one of its channels. The publishing path: takes, conflates or ends."""
+        if self.closing is not None:
+            return
+        self.sent += 1
+        outbox = self.outbox
+        if not outbox and self.sink.is_ready():
+            self.sink.write(message.frame(self.encoding))
+            return
+        outbox.put(message, on_lag, now_s)
+        if outbox.must_close:
+            self.end(CLOSES["slow"])
+        elif outbox.lag_to_tell():
+            lag = Lag(len(outbox), int(outbox.age_s(now_s) * 1_000))
+            outbox.put_frame(Notice(lag).frame(self.encoding), now_s)
+
+    def say(self, announcement: Announcement, now_s: float) -> None:
+        """A reply or an announcement for this session alone."""
+        self.tell(Notice(announcement), now_s)
+
+    def tell(self, notice: Notice, now_s: float) -> None:
+        """An announcement that is shared with others."""
+        if self.closing is not None:
+            return
+        self.sent += 1
+        frame = notice.frame(self.encoding)
+        if not self.outbox and self.sink.is_ready():
+            self.sink.write(frame)
+        else:
+            self.outbox.put_frame(frame, now_s)
+
+    def flush(self) -> None:
+        """The socket takes more again."""
+        while self.outbox and self.sink.is_ready() and self.closing is None:
+            self.sink.write(b"".join(self.outbox.take(_FLUSH_BYTES)))
+
+    def is_too_slow(self, now_s: float, limit_s: float) -> bool:
+        """Whether its outbox has been full for longer than that."""
+        if self.outbox:
+            self.outbox.look(now_s)
+        full_since_s = self.outbox.full_since_s
+        return full_since_s is not None and now_s - full_since_s >= limit_s
+
+    def end(self, row: CloseRow) -> None:
+        """Nothing is sent after this but the close itself. A second end changes nothing."""
+        if self.closing is None:
+            self.closing = row
+            self.sink.close(row)
+
+
+_FLUSH_BYTES = 65_536

@@ -1,0 +1,45 @@
+"""Why a channel is silent: the bus, the feed, the venue, or just nothing to say. Pure.
+
+A feed publishes each venue's status once a second; a status that stops coming is a dead feed.
+"""
+
+from feeds.market import Channel, Status
+from gateway.hub import Standing, Topic
+
+STATUS_SYMBOL = "VENUE"
+"""`status:<venue>:VENUE`: how a venue's feed does as a whole."""
+
+
+def status_channel(venue: str) -> Channel:
+    return Channel("status", venue, STATUS_SYMBOL)
+
+
+class States:
+    """What was last heard of the bus and of each venue's feed. Times: monotonic seconds."""
+
+    def __init__(self, feed_silence_limit_s: float) -> None:
+        self._limit_s = feed_silence_limit_s
+        self._heard: dict[str, tuple[Status | None, float]] = {}
+        self.bus_is_live = False
+
+    def heard(self, venue: str, status: Status, now_s: float) -> bool:
+        """Whether that changes how the venue's channels stand."""
+        before, heard_s = self._heard.get(venue, (None, float("-inf")))
+        self._heard[venue] = (status, now_s)
+        late = now_s - heard_s > self._limit_s
+        return late or before is None or before.state != status.state
+
+    def bus_returned(self, now_s: float) -> None:
+        """Silence that the bus explains isn't the feeds'."""
+        self.bus_is_live = True
+        self._heard = {venue: (status, now_s) for venue, (status, _) in self._heard.items()}
+
+    def standing_of(self, topic: Topic, now_s: float) -> Standing:
+        if not self.bus_is_live:
+            return Standing("stale", "bus")
+        status, heard_s = self._heard.get(topic.channel.venue, (None, now_s))
+        if now_s - heard_s > self._limit_s:
+            return Standing("stale", "feed")
+        if status is not None and status.state == "stale" and topic.channel.kind != "status":
+            return Standing("stale", status.by or "venue")
+        return Standing("waiting" if topic.seq == 0 else "live")

@@ -1,0 +1,1 @@
+"""TRANSPORTS: the ways by which subscribers reach the hub."""

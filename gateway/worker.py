@@ -1,0 +1,282 @@
+"""EDGE: one gateway process' hub on its bus: opens channels, keeps their states, sweeps.
+
+Everything that is late or repeats itself happens here, on a few timers for the whole worker.
+"""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Sequence
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from feeds.market import Channel, Clock, Moment, Publication, PublicationError, Status, moment
+from feeds.market.bus_names import DIRECTORY_KEY
+from gateway.bus import Batch, Bus
+from gateway.directory import Directory
+from gateway.errors import CLOSES
+from gateway.hub import Hub
+from gateway.key_store import KeyStore, KeysUnavailable, KnownKeys
+from gateway.outbox import OutboxLimits
+from gateway.protocol import Drain, Heartbeat, SessionId
+from gateway.session import Session
+from gateway.settings import GatewaySettings
+from gateway.states import STATUS_SYMBOL, States, status_channel
+
+_log = logging.getLogger(__name__)
+
+_SWEEP_S = 0.5
+_OPEN_AT_ONCE_MAX = 500
+_DIRECTORY_REFRESH_S = 5.0
+_DIRECTORY_FRESH_S = 0.25
+"""However many ask for unknown channels, Redis is asked this often at most."""
+
+_decode_status = msgspec.json.Decoder(Status).decode
+
+
+class Worker:
+    """One process' share of the gateway."""
+
+    def __init__(
+        self, settings: GatewaySettings, redis: Redis, redis_url: str, clock: Clock
+    ) -> None:
+        self.settings = settings
+        self.clock = clock
+        self.hub = Hub()
+        self.directory = Directory()
+        self.states = States(settings.feed_silence_limit_s)
+        self.draining = False
+        self.keys = KnownKeys(
+            KeyStore(redis, clock),
+            clock,
+            cache_s=settings.key_cache_s,
+            grace_s=settings.key_grace_s,
+        )
+        self.outbox_limits = OutboxLimits(
+            settings.outbox_bytes_max, settings.outbox_messages_max, settings.outbox_age_max_s
+        )
+        self._redis = redis
+        self._opening: dict[str, asyncio.Future[bool]] = {}
+        self._to_open: list[str] = []
+        self._wake_opener = asyncio.Event()
+        self._refreshing = asyncio.Lock()
+        self.bus = Bus(
+            redis,
+            redis_url,
+            silence_limit_s=settings.bus_silence_limit_s,
+            on_batch=self._on_batch,
+            on_return=self._on_return,
+            on_loss=self._on_loss,
+        )
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a new subscriber would be served."""
+        return self.states.bus_is_live and not self.draining
+
+    def new_session_id(self) -> SessionId:
+        return SessionId(secrets.token_hex(8))
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.bus.run(), name="bus")
+            group.create_task(self._keep_opening(), name="opener")
+            group.create_task(self._keep_sweeping(), name="sweep")
+            group.create_task(self._keep_directory(), name="directory")
+            group.create_task(self._keep_checking_keys(), name="keys")
+
+    async def look_up(self, names: Sequence[str]) -> None:
+        """Reads the directory again where it lacks a name, and not more often than is fresh."""
+        if all(map(self.directory.knows, names)):
+            return
+        async with self._refreshing:
+            age_s = self.clock.monotonic_s() - self.directory.refreshed_s
+            if age_s >= _DIRECTORY_FRESH_S:
+                await self._refresh_directory()
+
+    async def open(self, channels: Sequence[Channel]) -> bool:
+        """Has the hub listen to channels, and know where they are. Whether all could be opened."""
+        statuses = {status_channel(channel.venue) for channel in channels}
+        wanted = {*channels, *(status for status in statuses if status.name in self.directory)}
+        waits = {self._opened(channel) for channel in wanted if self._is_closed(channel)}
+        if not waits:
+            return True
+        done, late = await asyncio.wait(waits, timeout=self.settings.bus_answer_limit_s)
+        return not late and all(wait.result() for wait in done)
+
+    def is_open(self, channel: Channel) -> bool:
+        """Whether the hub hears the channel, and knows where it is."""
+        return channel.name in self.hub.topics and channel.name not in self._opening
+
+    def send_away(self, session: Session) -> None:
+        """This process is going to end: says so to one session, and closes it."""
+        self.draining = True
+        limit_ms = int(self.settings.shutdown_limit_s * 1_000)
+        session.say(Drain(limit_ms), self.clock.monotonic_s())
+        session.end(CLOSES["draining"])
+
+    def _is_closed(self, channel: Channel) -> bool:
+        if not self.is_open(channel):
+            return True
+        topic = self.hub.topics[channel.name]
+        if topic.empty_since_s is not None:
+            # Somebody is about to come: not the moment to close it.
+            topic.empty_since_s = self.clock.monotonic_s()
+        return False
+
+    def _opened(self, channel: Channel) -> asyncio.Future[bool]:
+        """Whether the channel could be opened: shared by all who ask meanwhile."""
+        wait = self._opening.get(channel.name)
+        if wait is None:
+            wait = self._opening[channel.name] = asyncio.get_running_loop().create_future()
+            self.hub.open(channel, self.clock.monotonic_s())
+            self._to_open.append(channel.name)
+            self._wake_opener.set()
+        return wait
+
+    async def _keep_opening(self) -> None:
+        """One at a time, many channels at once: a crowd that comes back costs Redis one reading."""
+        while True:
+            await self._wake_opener.wait()
+            self._wake_opener.clear()
+            names, self._to_open = (
+                self._to_open[:_OPEN_AT_ONCE_MAX],
+                self._to_open[_OPEN_AT_ONCE_MAX:],
+            )
+            if self._to_open:
+                self._wake_opener.set()
+            opened = False
+            try:
+                async with asyncio.timeout(self.settings.bus_answer_limit_s):
+                    await self.bus.subscribe(names)
+                    await self._resume(names)
+                opened = True
+            except (RedisError, OSError, TimeoutError) as error:
+                _log.warning("channels can't be opened (%s) count=%d", error, len(names))
+                self.bus.unsubscribe(names)
+                for name in names:
+                    self.hub.close(name)
+            for name in names:
+                self._opening.pop(name).set_result(opened)
+
+    async def _resume(self, names: Sequence[str]) -> None:
+        topics = self.hub.topics
+        after = [(name, topics[name].seq if topics[name].epoch else None) for name in names]
+        heads = await self.bus.heads(after)
+        at = moment(self.clock)
+        for name, head in heads.items():
+            self.hub.resume(name, head, at)
+            if name in topics:
+                self._stand(name, at)
+
+    def _stand(self, name: str, at: Moment) -> None:
+        topic = self.hub.topics[name]
+        self.hub.stand(topic, self.states.standing_of(topic, at.monotonic_s), at)
+
+    def _on_batch(self, batch: Batch) -> None:
+        at = moment(self.clock)
+        for name, message in batch:
+            try:
+                publication = Publication.decode(message)
+            except PublicationError as error:
+                self.hub.counts.unsound += 1
+                _log.warning("refused on the bus channel=%s error=%s", name, error)
+                continue
+            if name.startswith("status:"):
+                self._heard_status(Channel.parse(name), publication, at)
+            self.hub.publish(name, publication, at)
+
+    def _heard_status(self, channel: Channel, publication: Publication, at: Moment) -> None:
+        if channel.symbol != STATUS_SYMBOL:
+            return
+        try:
+            status = _decode_status(publication.payload)
+        except msgspec.DecodeError:
+            return
+        if self.states.heard(channel.venue, status, at.monotonic_s):
+            self._stand_all(at)
+
+    async def _on_return(self) -> None:
+        names = list(self.hub.topics)
+        for start in range(0, len(names), _OPEN_AT_ONCE_MAX):
+            async with asyncio.timeout(self.settings.bus_answer_limit_s):
+                await self._resume(names[start : start + _OPEN_AT_ONCE_MAX])
+        async with asyncio.timeout(self.settings.bus_answer_limit_s):
+            await self._refresh_directory()
+        at = moment(self.clock)
+        self.states.bus_returned(at.monotonic_s)
+        self._stand_all(at)
+
+    def _on_loss(self) -> None:
+        self.states.bus_is_live = False
+        for name in self.hub.topics:
+            self.hub.hold(name)
+        self._stand_all(moment(self.clock))
+
+    def _stand_all(self, at: Moment) -> None:
+        for name in self.hub.topics:
+            self._stand(name, at)
+
+    async def _refresh_directory(self) -> None:
+        names = await self._redis.smembers(DIRECTORY_KEY)
+        texts = (name.decode(errors="replace") for name in names if isinstance(name, bytes))
+        self.directory.fill(texts, self.clock.monotonic_s())
+
+    async def _keep_directory(self) -> None:
+        while True:
+            await asyncio.sleep(_DIRECTORY_REFRESH_S)
+            try:
+                async with asyncio.timeout(self.settings.bus_answer_limit_s):
+                    await self._refresh_directory()
+            except (RedisError, OSError, TimeoutError):
+                continue  # the bus says so already, and old names stay valid
+
+    async def _keep_checking_keys(self) -> None:
+        """Ends the sockets of keys that were revoked."""
+        while True:
+            await asyncio.sleep(self.settings.key_cache_s)
+            for key_id in {session.key_id for session in self.hub.sessions}:
+                try:
+                    record = await self.keys.current(key_id)
+                except KeysUnavailable:
+                    break
+                if record is None or record.revoked_us is not None:
+                    self._end_key(key_id)
+
+    def _end_key(self, key_id: str) -> None:
+        for session in list(self.hub.sessions):
+            if session.key_id == key_id:
+                session.end(CLOSES["key_revoked"])
+
+    async def _keep_sweeping(self) -> None:
+        heartbeat_s = self.settings.heartbeat_ms / 1_000
+        heartbeat_due_s = self.clock.monotonic_s() + heartbeat_s
+        while True:
+            await asyncio.sleep(_SWEEP_S)
+            at = moment(self.clock)
+            self._stand_all(at)
+            self._end_slow(at.monotonic_s)
+            idle = self.hub.idle(at.monotonic_s, self.settings.channel_linger_s)
+            idle = [name for name in idle if name not in self._opening]
+            self.bus.unsubscribe(idle)
+            for name in idle:
+                self.hub.close(name)
+            if at.monotonic_s >= heartbeat_due_s:
+                heartbeat_due_s += heartbeat_s
+                self._beat(at)
+
+    def _beat(self, at: Moment) -> None:
+        """A heartbeat for each session that was sent nothing since the last time."""
+        for session in self.hub.sessions:
+            if session.sent == session.last_sent:
+                session.heartbeats += 1
+                session.say(Heartbeat(session.heartbeats, at.utc_us), at.monotonic_s)
+            session.last_sent = session.sent
+
+    def _end_slow(self, now_s: float) -> None:
+        for session in list(self.hub.sessions):
+            if session.is_too_slow(now_s, self.settings.slow_limit_s):
+                session.end(CLOSES["slow"])
