@@ -1,0 +1,76 @@
+"""What the venues' JSON has in common: numbers as written, trade ids, a book's empty side. Pure."""
+
+import re
+from typing import Annotated
+
+import msgspec
+
+from feeds.market import Channel, Tick, Trade, digits
+from feeds.market.digits import is_zero
+
+UNREADABLE = (ValueError, RecursionError)
+"""All that reading a frame may raise: msgspec's errors, ours and Unicode's are ValueErrors, and
+msgspec answers deep nesting with RecursionError."""
+
+Count = Annotated[int, msgspec.Meta(ge=0)]
+TradeId = Annotated[int, msgspec.Meta(ge=0)] | str
+"""Venues write ids as numbers or as text; ours are text, for some are beyond 2^53."""
+
+_TRADE_ID = re.compile(r"[!-~]{1,64}\Z")
+
+
+def trade_id(written: int | str) -> str:
+    """The id as text. Raises ValueError where it is blank, no plain ASCII or absurdly long."""
+    text = str(written)
+    if not _TRADE_ID.match(text):
+        raise ValueError(f"not a trade id: {text[:40]!r}")
+    return text
+
+
+def written(number: msgspec.Raw) -> str:
+    """A JSON number's own digits, or what a JSON string says; blank for null. Never a float."""
+    text = str(number, "utf-8")
+    if text.startswith('"'):
+        return msgspec.json.decode(number, type=str)
+    return "" if text == "null" else text
+
+
+def opening(raw: msgspec.Raw) -> bytes:
+    """The character that a JSON value begins with, which tells its type."""
+    return memoryview(raw)[:1].tobytes()
+
+
+def best(price: str | None) -> str:
+    """A side's best price; blank where nobody stands there: no price, a blank one, or zero.
+
+    That is no bad data: an illiquid pair's book does have empty sides, and a quote needs two.
+    What is neither a price nor nothing (`-1`, `NaN`, `x`) raises DigitsError.
+    """
+    if not price:
+        return ""
+    plain = digits(price)
+    return "" if is_zero(plain) else plain
+
+
+def best_size(size: str | None) -> str | None:
+    """What stands at the best price; None where the venue doesn't say. Raises DigitsError."""
+    return digits(size) if size else None
+
+
+def microseconds(received_ns: int | None) -> int | None:
+    return None if received_ns is None else received_ns // 1_000
+
+
+def oldest_first(trades: list[tuple[Channel, Trade]]) -> list[Tick]:
+    """The ticks of one message in the order in which they happened: by time, then by id.
+
+    Ids are compared as numbers: of two without leading zeros the longer is the greater.
+    """
+    if len(trades) > 1:
+        trades = sorted(trades, key=_age)
+    return [Tick(channel, trade) for channel, trade in trades]
+
+
+def _age(found: tuple[Channel, Trade]) -> tuple[int, int, str]:
+    trade = found[1]
+    return (trade.venue_us or 0, len(trade.id), trade.id)
