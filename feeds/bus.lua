@@ -35,6 +35,24 @@ local publisher, batch = ARGV[1], tonumber(ARGV[2])
 local answer = {}
 local at = 3
 
+-- All is checked before anything is written: what a script has written before it fails, stays.
+for i = 1, #KEYS, 2 do
+  local max, missing, count = tonumber(ARGV[at]), ARGV[at + 1], tonumber(ARGV[at + 2])
+  if string.sub(KEYS[i], -5) ~= ':head' or not KEYS[i + 1] then
+    return redis.error_reply('ERR bus: the keys are head_1 log_1 ... head_n log_n')
+  elseif not (max and count and count >= 0 and count % 1 == 0) then
+    return redis.error_reply('ERR bus: max and count are whole numbers')
+  elseif missing ~= '-' and (#missing > 18 or not (
+      string.match(missing, '^feed:[1-9]%d*$') or string.match(missing, '^venue:[1-9]%d*$'))) then
+    return redis.error_reply("ERR bus: missing is '-', or like 'feed:7' or 'venue:7'")
+  end
+  at = at + 3 + count
+end
+if #KEYS == 0 or not batch or at ~= #ARGV + 1 then
+  return redis.error_reply('ERR bus: publisher, batch, and for each channel what its count says')
+end
+at = 3
+
 for i = 1, #KEYS, 2 do
   local head, log = KEYS[i], KEYS[i + 1]
   local topic = string.sub(head, 1, -6)

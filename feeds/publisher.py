@@ -39,6 +39,9 @@ _BACKOFF_FIRST_S = 0.05
 _BACKOFF_MAX_S = 1.0
 """Short: live flow is to be back within 2 s of Redis' return."""
 
+_NOT_NOW = ("OOM", "READONLY", "MISCONF", "NOREPLICAS", "LOADING", "MASTERDOWN", "CLUSTERDOWN")
+"""What Redis says when it takes no writes just now, whoever asks."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -173,7 +176,7 @@ class Publisher:
 
     async def _flush(self) -> None:
         if self._new_channels:
-            await self._announce(self._new_channels)
+            await self._announce(set(self._new_channels))
         if self._in_flight:
             self.counts.retried_batches += len(self._in_flight)
         else:
@@ -231,7 +234,7 @@ class Publisher:
         if isinstance(failure, NoScriptError):
             self._sha = ""
             return RedisConnectionError("Redis forgot the script")
-        if isinstance(failure, ResponseError) and "user_script" in str(failure):
+        if isinstance(failure, ResponseError) and _is_our_fault(str(failure)):
             return AssertionError(f"bus.lua refused a batch of ours: {failure}")
         return failure
 
@@ -246,3 +249,12 @@ class Publisher:
         await self._redis.sadd(DIRECTORY_KEY, *names)
         self._channels |= names
         self._new_channels = self._new_channels - names
+
+
+def _is_our_fault(refusal: str) -> bool:
+    """Whether the script failed or refused, and not Redis, which may take the same batch later.
+
+    Redis 6 puts the script's line before its own error: `@user_script: 53: -OOM command not …`.
+    """
+    by_script = "user_script" in refusal or "ERR bus:" in refusal
+    return by_script and not any(f"{word} " in refusal for word in _NOT_NOW)

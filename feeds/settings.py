@@ -23,6 +23,10 @@ class SimSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Trades and quotes a second, over all pairs together."""
     seed: int = 1
     """The same seed gives the same prices in the same order."""
+    burst_ticks_max: int = 500
+    """Ticks made in one go when behind: what the event loop does before it serves anyone else."""
+    behind_limit_s: float = 5.0
+    """Seconds that it may be behind its schedule; what is due beyond is skipped and counted."""
 
 
 class ConnectionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,7 +37,25 @@ class ConnectionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     backoff_first_s: float = 0.5
     """The pause after a first failure; doubled, jittered, up to `backoff_max_s`."""
     backoff_max_s: float = 30.0
+    steady_after_s: float = 10.0
+    """Seconds that a connection must have lasted, with data, for its failures to be forgotten:
+    a venue that throws us out right after a snapshot must not be stormed."""
+    data_silence_limit_s: float = 60.0
+    """Seconds without a trade or quote, whatever else comes, after which the connection counts as
+    dead. (Without any frame at all: the venue's own, shorter limit.)"""
+    keepalive_s: float = 15.0
+    """Between WebSocket pings, so that nobody on the way forgets a quiet connection. Their answers
+    are not awaited: some venues give none while data flows. Silence is what ends a connection."""
+    send_limit_s: float = 5.0
+    """Seconds for the venue to take what we send."""
+    close_limit_s: float = 1.0
+    """Seconds for a closing handshake; then the socket is cut."""
     frame_bytes_max: int = 4 * 1024 * 1024
+    frames_queued_max: int = 64
+    """Frames that wait for the parser before we stop reading from the socket."""
+    proxy_from_environment: bool = True
+    """Whether HTTPS_PROXY and NO_PROXY hold for venues, as for other programs. Never for
+    loopback. A SOCKS proxy needs the package python-socks."""
 
 
 class PublisherSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

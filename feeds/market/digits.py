@@ -4,7 +4,7 @@ import re
 from decimal import Decimal
 
 _PLAIN = re.compile(r"(?:0|[1-9][0-9]{0,23})(?:\.[0-9]{1,24})?\Z")
-_SCIENTIFIC = re.compile(r"[0-9]{1,24}(?:\.[0-9]{1,24})?[eE][+-]?[0-9]{1,2}\Z")
+_SCIENTIFIC = re.compile(r"(?:0|[1-9][0-9]{0,23})(?:\.[0-9]{1,24})?[eE][+-]?[0-9]{1,2}\Z")
 _ONLY_ZEROS = frozenset("0.")
 
 

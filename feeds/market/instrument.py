@@ -35,7 +35,8 @@ class Instrument(msgspec.Struct, frozen=True, order=True):
         """The instrument of two assets in a venue's spelling. Raises InstrumentError."""
         base, quote = base.upper(), quote.upper()
         made = cls(_ALIASES.get(base, base), _ALIASES.get(quote, quote), contract)
-        if not base or not quote or not SYMBOL_PATTERN.match(made.symbol):
+        is_ambiguous = "-" in base or "-" in quote
+        if not base or not quote or is_ambiguous or not SYMBOL_PATTERN.match(made.symbol):
             raise InstrumentError(f"not a pair of assets: {base[:40]!r}, {quote[:40]!r}")
         return made
 
@@ -44,7 +45,7 @@ class Instrument(msgspec.Struct, frozen=True, order=True):
         """The instrument named by one of our own symbols. Raises InstrumentError."""
         base, _, rest = symbol.partition("-")
         quote, _, contract = rest.partition("-")
-        if not (base and quote and SYMBOL_PATTERN.match(symbol)):
+        if not (base and quote and SYMBOL_PATTERN.match(symbol)) or symbol.endswith("-"):
             raise InstrumentError(f"not a symbol like BTC-USDT: {symbol[:40]!r}")
         return cls(base, quote, contract)
 

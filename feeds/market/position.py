@@ -7,7 +7,7 @@ import msgspec
 SEQ_MAX = 2**53 - 1
 """The largest integer that every JSON reader keeps exact."""
 
-_EPOCH_PATTERN = re.compile(r"[0-9a-z]{1,32}\Z")
+EPOCH_PATTERN = re.compile(r"[0-9a-z]{1,32}\Z")
 
 
 class PositionError(ValueError):
@@ -25,7 +25,7 @@ class Position(msgspec.Struct, frozen=True, array_like=True, order=True):
 
     def checked(self) -> "Position":
         """Itself, where it is well formed. Raises PositionError."""
-        if not _EPOCH_PATTERN.match(self.epoch):
+        if not EPOCH_PATTERN.match(self.epoch):
             raise PositionError("an epoch is 1 to 32 of 0-9 a-z")
         if not 0 <= self.seq <= SEQ_MAX:
             raise PositionError("a seq is 0 to 2^53 - 1")

@@ -4,11 +4,14 @@
 that is. Text, so that a publisher in any language can write it and a person can read it.
 """
 
+from functools import lru_cache
 from typing import Literal, NamedTuple, get_args
+
+from feeds.market.position import EPOCH_PATTERN, SEQ_MAX
 
 Blame = Literal["venue", "feed"]
 
-_BLAMES = frozenset(get_args(Blame))
+_BLAMES = frozenset(blame.encode() for blame in get_args(Blame))
 
 
 class PublicationError(ValueError):
@@ -35,12 +38,12 @@ class Publication(NamedTuple):
         """Raises PublicationError for anything that isn't one; the payload's inside is not read."""
         try:
             epoch, seq, missing, payload = message.split(b" ", 3)
-            number = int(seq)
-            lost = None if missing == b"-" else _missing(missing.decode())
-            name = epoch.decode("ascii")
+            number = _count(seq)
+            lost = None if missing == b"-" else _missing(missing)
+            name = _epoch(epoch)
         except ValueError as error:
             raise PublicationError(f"not a publication: {message[:60]!r}") from error
-        if number < 1 or not (payload.startswith(b"{") and payload.endswith(b"}")):
+        if not (payload.startswith(b"{") and payload.endswith(b"}")):
             raise PublicationError(f"not a publication: {message[:60]!r}")
         return cls(name, number, payload, lost)
 
@@ -49,9 +52,25 @@ class Publication(NamedTuple):
         return b"%b %d %b %b" % (self.epoch.encode(), self.seq, missing.encode(), self.payload)
 
 
-def _missing(text: str) -> Missing:
-    by, _, count = text.partition(":")
-    number = int(count)
-    if by not in _BLAMES or number < 1:
-        raise PublicationError(f"not a count of missing messages: {text[:40]!r}")
-    return Missing("venue" if by == "venue" else "feed", number)
+def _count(text: bytes) -> int:
+    # int() alone would also take signs, blanks and underscores.
+    number = int(text) if text.isdigit() else 0
+    if not 1 <= number <= SEQ_MAX:
+        raise PublicationError(f"not a number of messages: {text[:40]!r}")
+    return number
+
+
+@lru_cache(maxsize=1_024)
+def _epoch(text: bytes) -> str:
+    """Cached: a channel's epoch is the same in each of its messages."""
+    epoch = text.decode("ascii")
+    if not EPOCH_PATTERN.match(epoch):
+        raise PublicationError(f"not an epoch: {text[:40]!r}")
+    return epoch
+
+
+def _missing(text: bytes) -> Missing:
+    by, _, count = text.partition(b":")
+    if by not in _BLAMES:
+        raise PublicationError(f"not somebody to blame: {text[:40]!r}")
+    return Missing("venue" if by == b"venue" else "feed", _count(count))

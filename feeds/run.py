@@ -1,0 +1,171 @@
+"""The feeds process: publisher, one runtime per chosen venue, and each venue's status.
+
+A status goes out on every change and once a second: by it gateways know that feeds live. The only
+place of feeds where parts are joined.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from random import Random
+from urllib.parse import urlsplit
+
+from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from feeds.chosen import check_venues, make_feed, venue_row
+from feeds.errors import BusUnreachableError, SettingError
+from feeds.feed import Feed
+from feeds.market import Channel, Clock, Status, Tick
+from feeds.publisher import Publisher
+from feeds.recording import Row
+from feeds.replay import ReplayFeed, ReplayProgress
+from feeds.settings import FeedSettings, PublisherSettings
+
+STATUS_SYMBOL = "VENUE"
+"""The symbol of `status:<venue>:VENUE`: the venue as a whole."""
+
+_HEARTBEAT_S = 1.0
+_REDIS_START_LIMIT_S = 3.0
+_DRAIN_LIMIT_S = 1.0
+_REDIS_CLOSE_LIMIT_S = 0.5
+
+
+async def run_feeds(
+    settings: FeedSettings,
+    redis_url: str,
+    *,
+    clock: Clock,
+    random: Random,
+    stopping: asyncio.Event,
+) -> None:
+    """Runs the chosen venues until `stopping` is set; then ends within 3 s.
+
+    Raises SettingError before any connection is made, and BusUnreachableError where Redis is not
+    there at the start.
+    """
+    check_venues(settings)
+    async with _open_publisher(redis_url, settings.publisher, clock) as publisher:
+        await _serve(
+            [
+                make_feed(name, settings, publisher, clock=clock, random=random)
+                for name in settings.venues
+            ],
+            publisher,
+            clock,
+            stopping,
+        )
+
+
+async def run_replay(
+    read: Callable[[], Iterator[Row]],
+    venue: str,
+    settings: FeedSettings,
+    redis_url: str,
+    *,
+    clock: Clock,
+    stopping: asyncio.Event,
+    speed: float | None = 1.0,
+    symbol: str | None = None,
+    progress: Callable[[ReplayProgress], None] = lambda _: None,
+) -> ReplayProgress:
+    """Plays a recording of `venue` until its end or until `stopping` is set; see `ReplayFeed`.
+
+    `read` starts it from its beginning; `speed` None: as fast as possible; `symbol`: of messages
+    that name none. Raises SettingError and BusUnreachableError as `run_feeds` does, and whatever
+    `read` raises.
+    """
+    row = venue_row(venue)
+    if speed is not None and not 0 < speed < float("inf"):
+        raise SettingError("a speed is a number of more than 0")
+    async with _open_publisher(redis_url, settings.publisher, clock) as publisher:
+        feed = ReplayFeed(
+            read, lambda: row.parser(symbol), publisher, clock, speed=speed, progress=progress
+        )
+        await _serve([feed], publisher, clock, stopping)
+        return feed.progress
+
+
+async def _serve(
+    feeds: Sequence[Feed], publisher: Publisher, clock: Clock, stopping: asyncio.Event
+) -> None:
+    """Until `stopping` is set or all feeds have ended of themselves."""
+    publisher.register([channel for feed in feeds for channel in feed.channels])
+    publisher.register([_status_channel(feed) for feed in feeds])
+    async with asyncio.TaskGroup() as group:
+        reports = [group.create_task(_report(feed, publisher)) for feed in feeds]
+        runs = [group.create_task(feed.run(), name=feed.name) for feed in feeds]
+        stop = group.create_task(stopping.wait())
+        ended = group.create_task(asyncio.wait(runs))
+        await asyncio.wait([stop, ended], return_when=asyncio.FIRST_COMPLETED)
+        for task in (*reports, *runs, stop, ended):
+            task.cancel()
+    now_us = clock.now_ns() // 1_000
+    for feed in feeds:
+        closed = feed.status()
+        if closed.state != "closed":
+            closed = Status("closed", now_us, "feed", "the feed was stopped", now_us)
+        publisher.offer([Tick(_status_channel(feed), closed)])
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_DRAIN_LIMIT_S):
+            await publisher.drain()
+
+
+async def _report(feed: Feed, publisher: Publisher) -> None:
+    channel = _status_channel(feed)
+    while True:
+        feed.changed.clear()
+        publisher.offer([Tick(channel, feed.status())])
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_HEARTBEAT_S):
+                await feed.changed.wait()
+
+
+def _status_channel(feed: Feed) -> Channel:
+    return Channel("status", feed.name, STATUS_SYMBOL)
+
+
+@contextlib.asynccontextmanager
+async def _open_publisher(
+    redis_url: str, settings: PublisherSettings, clock: Clock
+) -> AsyncIterator[Publisher]:
+    # The publisher retries and times out by its own, shorter rules. redis-py's retries would hide
+    # an outage, and its socket timeout goes through asyncio.wait_for, which on Python 3.11 swallows
+    # cancellations (of a first command, at 15 of its first 30 steps: measured with redis-py 8.1).
+    try:
+        redis = Redis.from_url(redis_url, retry=Retry(NoBackoff(), 0), socket_timeout=None)
+    except ValueError as error:
+        raise SettingError(f"the Redis URL is wrong: {error}") from error
+    try:
+        await _expect_redis(redis, redis_url)
+        async with asyncio.TaskGroup() as group:
+            publisher = Publisher(redis, settings, clock)
+            publishing = group.create_task(publisher.run(), name="publisher")
+            yield publisher
+            publishing.cancel()
+    except BaseExceptionGroup as group:
+        # A process ends by one fault: who called it is told that, not how our tasks were nested.
+        raise _first(group) from group
+    finally:
+        with contextlib.suppress(TimeoutError, RedisError, OSError):
+            async with asyncio.timeout(_REDIS_CLOSE_LIMIT_S):
+                await redis.aclose()
+
+
+async def _expect_redis(redis: Redis, redis_url: str) -> None:
+    try:
+        async with asyncio.timeout(_REDIS_START_LIMIT_S):
+            await redis.ping()
+    except (RedisError, OSError, TimeoutError) as error:
+        # Never the whole URL: it may hold a password.
+        parts = urlsplit(redis_url)
+        place = parts.path if parts.scheme == "unix" else f"{parts.hostname}:{parts.port or 6379}"
+        reason = str(error) or f"no answer within {_REDIS_START_LIMIT_S:g} s"
+        raise BusUnreachableError(f"no Redis at {place} ({reason})") from error
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
