@@ -1,0 +1,1 @@
+"""What the commands do; `gateway.cli` is their table. Here and there only, both packages meet."""

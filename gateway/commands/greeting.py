@@ -1,0 +1,95 @@
+"""From "all processes are started" to "a newcomer can subscribe": waits, demo key, welcome."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from feeds.market import SystemClock
+from feeds.market.bus_names import DIRECTORY_KEY
+from gateway.commands.failure import CommandFailure
+from gateway.commands.redis_access import connected
+from gateway.commands.settings import SIMULATED, Settings
+from gateway.commands.welcome import welcome
+from gateway.embedded_redis import save
+from gateway.key_store import KeyStore
+from gateway.listening import url_of
+from gateway.supervisor import SupervisorError
+
+DEMO_LABEL: Final = "demo"
+DEMO_PLAN: Final = "pro"
+READY_LIMIT_S: Final = 30.0
+"""For the gateway to serve."""
+FIRST_CHANNEL_LIMIT_S: Final = 8.0
+"""For feeds to name what they publish; where no venue can be reached there may be nothing."""
+
+_POLL_S: Final = 0.05
+_ANSWER_LIMIT_S: Final = 2.0
+
+
+async def greet(settings: Settings, *, embedded: bool, say: Callable[[str], None]) -> None:
+    """Says the welcome, once it is true. Raises SupervisorError where it does not become so."""
+    url = url_of(settings.gateway.host, settings.gateway.port)
+    host, port = url.removeprefix("http://").rsplit(":", 1)
+
+    async def gateway_serves() -> bool:
+        return await answers_ready(host.strip("[]"), int(port))
+
+    if not await _becomes(gateway_serves, READY_LIMIT_S):
+        raise SupervisorError(f"the gateway was not ready within {READY_LIMIT_S:.0f} s")
+    try:
+        async with connected(settings.redis_url) as redis:
+            key = await _demo_key(redis)
+            if embedded:
+                await save(redis)
+
+            async def has_channels() -> bool:
+                return bool(await redis.scard(DIRECTORY_KEY))
+
+            has_any = await _becomes(has_channels, FIRST_CHANNEL_LIMIT_S)
+    except (RedisError, OSError, CommandFailure) as error:
+        raise SupervisorError(f"no demo key could be made: {error}") from None
+    if not has_any:
+        say("no channels yet: feeds have reached no venue; they keep trying")
+    venues = settings.venues
+    say(welcome(url, key, SIMULATED if SIMULATED in venues or not venues else venues[0]))
+
+
+async def answers_ready(host: str, port: int) -> bool:
+    """Whether `GET /readyz` says 200."""
+    try:
+        async with asyncio.timeout(_ANSWER_LIMIT_S):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                name = f"[{host}]" if ":" in host else host
+                request = (
+                    f"GET /readyz HTTP/1.1\r\nHost: {name}:{port}\r\nConnection: close\r\n\r\n"
+                )
+                writer.write(request.encode())
+                status = await reader.readline()
+            finally:
+                writer.close()
+    except (OSError, ValueError):
+        return False
+    return status.split(b" ")[1:2] == [b"200"]
+
+
+async def _demo_key(redis: Redis) -> str:
+    """A new one; those of earlier runs are gone: nobody keeps them, and they would pile up."""
+    store = KeyStore(redis, SystemClock())
+    for record in await store.list():
+        if record.label == DEMO_LABEL:
+            await store.forget(record.id)
+    return (await store.create(DEMO_LABEL, DEMO_PLAN))[1]
+
+
+async def _becomes(condition: Callable[[], Awaitable[bool]], limit_s: float) -> bool:
+    try:
+        async with asyncio.timeout(limit_s):
+            while not await condition():  # noqa: ASYNC110 - of other processes
+                await asyncio.sleep(_POLL_S)
+    except TimeoutError:
+        return False
+    return True

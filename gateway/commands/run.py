@@ -1,0 +1,145 @@
+"""`tickgate run` and `tickgate gateway`: which processes there are, and what they are told."""
+
+import asyncio
+import contextlib
+import os
+import sys
+import time
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from gateway.commands.greeting import greet
+from gateway.commands.redis_access import clear_left_behind, connected
+from gateway.commands.settings import Settings, environment_with
+from gateway.commands.stopping import on_stop
+from gateway.embedded_redis import EmbeddedRedis
+from gateway.listening import reserved, url_of
+from gateway.running import Running, announced, locked
+from gateway.supervisor import Child, Supervisor
+
+_REDIS, _FEEDS, _GATEWAY = range(3)
+"""The tiers, in the order of starting."""
+
+
+def run_all(settings: Settings, environ: Mapping[str, str]) -> None:
+    """Until Ctrl-C or SIGTERM. Raises the failures of its parts, each one line."""
+    data_dir = Path(settings.data_dir)
+    with (
+        locked(data_dir),
+        reserved(settings.gateway.host, settings.gateway.port) as port,
+        _redis_at(settings, data_dir, environ) as (redis_url, embedded),
+    ):
+        told = _with_address(settings, redis_url, port)
+        asyncio.run(_run_all(told, environ, embedded))
+
+
+def run_gateway(settings: Settings, redis_url: str, environ: Mapping[str, str]) -> None:
+    """The workers alone, until Ctrl-C or SIGTERM. Raises as `run_all`."""
+    with reserved(settings.gateway.host, settings.gateway.port) as port:
+        told = _with_address(settings, redis_url, port)
+        asyncio.run(_run_gateway(told, environ))
+
+
+def say(line: str) -> None:
+    """For the terminal, beside the output of the children."""
+    click.echo(line, err=True)
+
+
+@contextlib.contextmanager
+def _redis_at(
+    settings: Settings, data_dir: Path, environ: Mapping[str, str]
+) -> Iterator[tuple[str, EmbeddedRedis | None]]:
+    """The URL to use, and the Redis to start for it, where that is ours to do."""
+    if settings.redis_url:
+        yield settings.redis_url, None
+        return
+    clear_left_behind(data_dir)
+    embedded = EmbeddedRedis.prepare(data_dir, environ)
+    try:
+        yield embedded.url, embedded
+    finally:
+        embedded.remove()
+
+
+def _with_address(settings: Settings, redis_url: str, port: int) -> Settings:
+    gateway = msgspec.structs.replace(settings.gateway, port=port)
+    return msgspec.structs.replace(settings, gateway=gateway, redis_url=redis_url)
+
+
+async def _run_all(
+    settings: Settings, environ: Mapping[str, str], embedded: EmbeddedRedis | None
+) -> None:
+    feeds = Child("feeds", _ours("feeds"), environment_with(settings, environ), _FEEDS)
+    children = [feeds, *_workers(settings, environ)]
+    if embedded is None:
+        async with connected(settings.redis_url):
+            pass  # Without it the children could do nothing but wait.
+    else:
+        children.append(_redis(embedded, environ))
+    url = url_of(settings.gateway.host, settings.gateway.port)
+    running = Running(
+        os.getpid(), settings.redis_url, url, embedded is not None, started=int(time.time())
+    )
+
+    async def started() -> None:
+        with announced(Path(settings.data_dir), running):
+            await greet(settings, embedded=embedded is not None, say=click.echo)
+            await asyncio.Event().wait()
+
+    redis = "its own Redis" if embedded is not None else "your Redis"
+    click.echo(f"starting Tickgate with {redis}; venues: {', '.join(settings.venues) or 'none'}")
+    await _supervise(children, started)
+
+
+async def _run_gateway(settings: Settings, environ: Mapping[str, str]) -> None:
+    async with connected(settings.redis_url):
+        pass
+
+    async def started() -> None:
+        click.echo(f"listening: {url_of(settings.gateway.host, settings.gateway.port)}")
+
+    await _supervise(_workers(settings, environ), started)
+
+
+def _workers(settings: Settings, environ: Mapping[str, str]) -> list[Child]:
+    count = settings.gateway.workers
+    names = ["gateway"] if count == 1 else [f"gateway {n}" for n in range(1, count + 1)]
+    environment = environment_with(settings, environ)
+    return [Child(name, _ours("gateway"), environment, _GATEWAY) for name in names]
+
+
+def _redis(embedded: EmbeddedRedis, environ: Mapping[str, str]) -> Child:
+    return Child(
+        "Redis",
+        embedded.command,
+        environ,
+        _REDIS,
+        ready=embedded.ready,
+        before_stop=embedded.save_keys,
+    )
+
+
+def _ours(command: str) -> tuple[str, ...]:
+    # -P: what lies in the present directory is nothing to import.
+    return (sys.executable, "-P", "-m", "gateway.cli", command)
+
+
+async def _supervise(
+    children: Sequence[Child], started: Callable[[], Coroutine[Any, Any, None]]
+) -> None:
+    supervisor = Supervisor(say)
+    stopping = asyncio.Event()
+
+    def stop() -> None:
+        if stopping.is_set():
+            supervisor.hurry()
+        else:
+            say("stopping (Ctrl-C again: at once)")
+            stopping.set()
+
+    on_stop(stop)
+    await supervisor.run(children, stopping, started)

@@ -1,0 +1,149 @@
+"""All that may be set, of feeds and gateway together, and how it is read, checked and told."""
+
+import math
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import click
+import msgspec
+from redis.asyncio.connection import parse_url
+
+from feeds.settings import FeedSettings
+from feeds.venues import VENUES
+from gateway.configuration import (
+    ALIASES,
+    OTHER_VARIABLES,
+    Check,
+    SettingsError,
+    did_you_mean,
+    load,
+)
+from gateway.setting import Setting, settings_of
+from gateway.settings import GatewaySettings
+
+DEFAULT_FILE: Final = "tickgate.toml"
+SIMULATED: Final = "sim"
+
+_WORKERS_MAX: Final = 64
+_PORT_MAX: Final = 65_535
+
+
+class Settings(FeedSettings, frozen=True, forbid_unknown_fields=True):
+    """Everything: what feeds are told, what the gateway is told, and what they share."""
+
+    redis_url: str = ""
+    """The Redis to use: redis://HOST:PORT/0, rediss://… or unix://PATH; empty: one of its own."""
+    data_dir: str = ".tickgate"
+    """Where the embedded Redis keeps the API keys; one running Tickgate for each."""
+    gateway: GatewaySettings = GatewaySettings()
+
+
+def settings_from(
+    environ: Mapping[str, str], config: str | None, options: Mapping[str, object]
+) -> Settings:
+    """What is set: by the file, the environment, and options by key (None: not given).
+
+    A process that `tickgate run` started is told everything by it. Raises SettingsError.
+    """
+    if told := environ.get("TICKGATE_SETTINGS"):
+        try:
+            return msgspec.json.decode(told, type=Settings)
+        except msgspec.DecodeError as error:
+            raise SettingsError(f"TICKGATE_SETTINGS: {error}") from None
+    settings = load(Settings, _file(environ, config), environ, options, _checks())
+    data_dir = str(Path(settings.data_dir).expanduser().absolute())
+    return msgspec.structs.replace(settings, data_dir=data_dir)
+
+
+def environment_with(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process that is to have the same settings."""
+    return {**environ, "TICKGATE_SETTINGS": msgspec.json.encode(settings).decode()}
+
+
+def write_settings_help(formatter: click.HelpFormatter) -> None:
+    """Every setting: its key, what it is, its default and its environment variable."""
+    alias_of = {key: f" or {alias}" for alias, key in ALIASES.items()}
+    with formatter.section("Settings (in the file, or in the environment)"):
+        for setting in settings_of(Settings):
+            margin = " " * formatter.current_indent
+            variable = setting.variable + alias_of.get(setting.key, "")
+            formatter.write(f"{margin}{setting.key} = {_default(setting)}  ({variable})\n")
+            with formatter.indentation():
+                if setting.description:
+                    formatter.write_text(setting.description)
+    with formatter.section("Other environment variables"):
+        formatter.write_dl(list(OTHER_VARIABLES.items()))
+
+
+def _file(environ: Mapping[str, str], config: str | None) -> Path | None:
+    if named := config or environ.get("TICKGATE_CONFIG"):
+        return Path(named)
+    default = Path(DEFAULT_FILE)
+    return default if default.exists() else None
+
+
+def _default(setting: Setting) -> str:
+    match setting.default:
+        case None:
+            return "…"
+        case bool() as yes:
+            return str(yes).lower()
+        case str() as text:
+            return f'"{text}"'
+        case tuple() as several:
+            return ",".join(map(str, several))
+        case number:
+            return f"{number:g}" if isinstance(number, float) else str(number)
+
+
+def _checks() -> dict[str, Check]:
+    """By key. Every number is positive, unless a row here says otherwise."""
+    checks: dict[str, Check] = {
+        setting.key: _positive
+        for setting in settings_of(Settings)
+        if isinstance(setting.default, int | float) and not isinstance(setting.default, bool)
+    }
+    checks |= {
+        "gateway.port": partial(_between, 0, _PORT_MAX),
+        "gateway.workers": partial(_between, 1, _WORKERS_MAX),
+        "sim.seed": lambda _: None,
+        "redis_url": _redis_url,
+        "venues": _known_venues,
+        "venue": _known_venue,
+    }
+    return checks
+
+
+def _positive(number: float) -> None:
+    if not (math.isfinite(number) and number > 0):
+        raise ValueError(f"must be more than 0, is {number}")
+
+
+def _between(least: int, most: int, number: int) -> None:
+    if not least <= number <= most:
+        raise ValueError(f"must be from {least} to {most}, is {number}")
+
+
+def _redis_url(url: str) -> None:
+    """The URL itself may hold a password: it is not repeated."""
+    try:
+        if url:
+            parse_url(url)
+    except ValueError:
+        raise ValueError(
+            "is not the URL of a Redis: redis://HOST:PORT/0, rediss://… or unix://PATH"
+        ) from None
+
+
+def _known_venues(names: tuple[str, ...]) -> None:
+    for name in names:
+        _known_venue(name)
+
+
+def _known_venue(name: str) -> None:
+    known = [*VENUES, SIMULATED]
+    if name not in known:
+        suggestion = did_you_mean(name, known)
+        raise ValueError(f"there is no venue {name}{suggestion} (known: {', '.join(known)})")

@@ -1,0 +1,212 @@
+"""Processes that belong together: started in order, kept alive, ended in reverse order.
+
+No process survives its supervisor, and the whole never stays up without one of its parts: what
+dies is started again, and what keeps dying ends everything with a clear word.
+"""
+
+import asyncio
+import contextlib
+from asyncio.subprocess import DEVNULL, Process
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from gateway.die_with_parent import ended_with_us
+
+DEATHS_MAX: Final = 5
+DEATHS_WINDOW_S: Final = 60.0
+STOP_LIMIT_S: Final = 8.0
+"""For all together, from being asked to stop until SIGKILL."""
+STATUS_MISTAKE: Final = 2
+"""A child's exit status for a mistake in its settings: starting it again would not help."""
+
+_STOP_LIMIT_LEAST_S: Final = 0.5
+"""Left to a child even where those before it used up the time."""
+_KILL_LIMIT_S: Final = 5.0
+_BACKOFF_FIRST_S: Final = 0.1
+_BACKOFF_MAX_S: Final = 5.0
+
+
+class SupervisorError(Exception):
+    """Why all ended that should have gone on. One line."""
+
+    def __init__(self, message: str, status: int = 1) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class Child(msgspec.Struct, frozen=True):
+    """A process to keep alive."""
+
+    name: str
+    """As users are told: `feeds`."""
+    command: tuple[str, ...]
+    """The program's absolute path and its arguments."""
+    environment: Mapping[str, str]
+    tier: int
+    """Lower tiers are started first and ended last; those of one tier end together."""
+    ready: Callable[[Callable[[], bool]], Awaitable[None]] | None = None
+    """Runs after each start, before anything of a higher tier is started; is told how to see
+    whether the process still runs. Its OSError ends everything at the first start, and makes the
+    child be killed, and so started again, later."""
+    before_stop: Callable[[], Awaitable[None]] | None = None
+    """Runs before the child is asked to end. Its OSError is told, and no reason to stay."""
+
+
+class _Kept:
+    """A child, its present process and its latest deaths."""
+
+    def __init__(self, child: Child) -> None:
+        self.child = child
+        self.process: Process | None = None
+        self.deaths: deque[float] = deque(maxlen=DEATHS_MAX + 1)
+        """When, by the loop's clock."""
+
+
+class Supervisor:
+    """Starts, keeps and ends children. One use."""
+
+    def __init__(self, say: Callable[[str], None], stop_limit_s: float = STOP_LIMIT_S) -> None:
+        self._say = say
+        self._stop_limit_s = stop_limit_s
+        self._kept: list[_Kept] = []
+        self._hurried = False
+
+    def hurry(self) -> None:
+        """Whatever has not ended yet is killed, now and from now on."""
+        self._hurried = True
+        for kept in self._kept:
+            _kill(kept)
+
+    async def run(
+        self,
+        children: Sequence[Child],
+        stopping: asyncio.Event,
+        started: Callable[[], Coroutine[Any, Any, None]],
+    ) -> None:
+        """Until `stopping` is set. `started` runs beside, once all children have been started.
+
+        Raises SupervisorError when a child could not be started or kept dying, and the one that
+        `started` raises. When it returns or raises, no child is left.
+        """
+        try:
+            async with asyncio.TaskGroup() as group:
+                work = group.create_task(self._keep_all(children, started))
+                await stopping.wait()
+                work.cancel()
+        except ExceptionGroup as errors:
+            ours, bugs = errors.split(SupervisorError)
+            if bugs is not None or ours is None:
+                raise
+            raise _first(ours) from None
+        finally:
+            await self._end_all()
+
+    async def _keep_all(
+        self, children: Sequence[Child], started: Callable[[], Coroutine[Any, Any, None]]
+    ) -> None:
+        async with asyncio.TaskGroup() as group:
+            for child in sorted(children, key=lambda child: child.tier):
+                kept = _Kept(child)
+                self._kept.append(kept)
+                try:
+                    await self._start(kept)
+                except OSError as error:
+                    raise SupervisorError(f"{child.name} did not start: {error}") from None
+                group.create_task(self._keep(kept))
+            group.create_task(started())
+
+    async def _start(self, kept: _Kept) -> None:
+        child = kept.child
+        process = kept.process = await asyncio.create_subprocess_exec(
+            *ended_with_us(child.command),
+            env=child.environment,
+            stdin=DEVNULL,
+            # A session of its own: Ctrl-C reaches only us, and we end the children in order.
+            start_new_session=True,
+        )
+        if child.ready is not None:
+            await child.ready(lambda: process.returncode is None)
+
+    async def _keep(self, kept: _Kept) -> None:
+        loop = asyncio.get_running_loop()
+        backoff_s = _BACKOFF_FIRST_S
+        while True:
+            assert kept.process is not None
+            started_s = loop.time()
+            reason = _reason(await kept.process.wait())
+            if kept.process.returncode == STATUS_MISTAKE:
+                message = f"{kept.child.name} can't run with these settings; ending everything"
+                raise SupervisorError(message, STATUS_MISTAKE)
+            self._count_death(kept, reason, loop.time())
+            self._say(f"{kept.child.name} ended ({reason}); starting it again")
+            if loop.time() - started_s > DEATHS_WINDOW_S:
+                backoff_s = _BACKOFF_FIRST_S
+            await asyncio.sleep(backoff_s)
+            backoff_s = min(2 * backoff_s, _BACKOFF_MAX_S)
+            try:
+                await self._start(kept)
+            except OSError as error:
+                self._say(f"{kept.child.name} did not start: {error}")
+                _kill(kept)
+
+    def _count_death(self, kept: _Kept, reason: str, now_s: float) -> None:
+        kept.deaths.append(now_s)
+        if len(kept.deaths) > DEATHS_MAX and now_s - kept.deaths[0] <= DEATHS_WINDOW_S:
+            raise SupervisorError(
+                f"{kept.child.name} ended {len(kept.deaths)} times within"
+                f" {DEATHS_WINDOW_S:.0f} s (the last time: {reason}); ending everything"
+            )
+
+    async def _end_all(self) -> None:
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + self._stop_limit_s
+        for tier in sorted({kept.child.tier for kept in self._kept}, reverse=True):
+            limit_s = max(deadline_s - loop.time(), _STOP_LIMIT_LEAST_S)
+            members = [kept for kept in self._kept if kept.child.tier == tier]
+            async with asyncio.TaskGroup() as group:
+                for kept in members:
+                    group.create_task(self._end(kept, limit_s))
+
+    async def _end(self, kept: _Kept, limit_s: float) -> None:
+        if kept.process is None:
+            return
+        try:
+            async with asyncio.timeout(limit_s):
+                if not self._hurried:
+                    await self._ask_to_end(kept, kept.process)
+        except TimeoutError:
+            self._say(f"{kept.child.name} did not end within {limit_s:.1f} s; killing it")
+        _kill(kept)
+        with contextlib.suppress(TimeoutError):  # Only a process stuck in the kernel stays.
+            async with asyncio.timeout(_KILL_LIMIT_S):
+                await kept.process.wait()
+
+    async def _ask_to_end(self, kept: _Kept, process: Process) -> None:
+        if kept.child.before_stop is not None and process.returncode is None:
+            try:
+                await kept.child.before_stop()
+            except OSError as error:
+                self._say(f"{kept.child.name}: {error}")
+        with contextlib.suppress(ProcessLookupError):
+            process.terminate()
+        await process.wait()
+
+
+def _first(errors: BaseExceptionGroup[SupervisorError]) -> SupervisorError:
+    first: SupervisorError | BaseExceptionGroup[SupervisorError] = errors
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
+
+
+def _kill(kept: _Kept) -> None:
+    if kept.process is not None:
+        with contextlib.suppress(ProcessLookupError):
+            kept.process.kill()
+
+
+def _reason(status: int) -> str:
+    return f"killed by signal {-status}" if status < 0 else f"exit status {status}"

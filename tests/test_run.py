@@ -1,0 +1,262 @@
+"""`tickgate run` as a newcomer meets it: real processes, a real Redis, a plain client."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from gateway.key_store import KEYS_KEY
+from tests.conftest import RedisServer
+from tests.running_tickgate import (
+    COMMAND,
+    LIMIT_S,
+    RunningTickgate,
+    environment,
+    run_to_end,
+    tickgate_run,
+)
+from tests.until import is_gone, until
+
+ATTEMPT_LIMIT_S = 1.0
+
+
+@pytest.fixture
+async def tickgate(tmp_path: Path) -> AsyncIterator[RunningTickgate]:
+    async with tickgate_run(tmp_path) as running:
+        yield running
+
+
+def exists(path: str | Path) -> bool:
+    return Path(path).exists()
+
+
+async def until_ticks_flow(tickgate: RunningTickgate, key: str) -> None:
+    """Tries again while the gateway, or the channels, are only just coming back."""
+    async with asyncio.timeout(LIMIT_S):
+        while True:
+            try:
+                async with (
+                    asyncio.timeout(ATTEMPT_LIMIT_S),
+                    tickgate.subscribed("trade:sim:*", key=key) as subscriber,
+                ):
+                    await subscriber.ticks(3)
+            except (OSError, TimeoutError, InvalidStatus, ConnectionClosed):
+                await asyncio.sleep(0.05)
+            else:
+                return
+
+
+# What it does ---------------------------------------------------------------------------------
+
+
+async def test_a_plain_client_gets_sim_ticks_without_a_hole(tickgate: RunningTickgate) -> None:
+    async with tickgate.subscribed("trade:sim:BTC-USD") as subscriber:
+        ack = await subscriber.message(type="ack")
+        ticks = await subscriber.ticks(5)
+    assert ack["err"] == []
+    first = int(str(ticks[0]["seq"]))
+    assert [tick["seq"] for tick in ticks] == list(range(first, first + 5))
+    assert {tick["ch"] for tick in ticks} == {"trade:sim:BTC-USD"}
+
+
+async def test_ctrl_c_ends_it_with_one_line_and_leaves_nothing(tickgate: RunningTickgate) -> None:
+    pids = tickgate.all_pids()
+    assert len(pids) == 4
+    directory = os.path.dirname(tickgate.running.redis_url.removeprefix("unix://"))
+    said = len(tickgate.lines)
+    async with tickgate.subscribed("trade:sim:*") as subscriber:
+        await subscriber.ticks(1)
+        assert await tickgate.stop(signal.SIGINT) == 0
+    assert all(is_gone(pid) for pid in pids)
+    assert not exists(directory)
+    assert sorted(os.listdir(tickgate.data_dir)) == ["lock", "redis.log", "redis.rdb"]
+    await until(lambda: tickgate.lines[said:] == ["stopping (Ctrl-C again: at once)"])
+
+
+async def test_sigterm_ends_it_too(tickgate: RunningTickgate) -> None:
+    pids = tickgate.all_pids()
+    assert await tickgate.stop(signal.SIGTERM) == 0
+    assert all(is_gone(pid) for pid in pids)
+
+
+@pytest.mark.parametrize(
+    ("title", "kind"),
+    [
+        ("Watch prices in the terminal:", "quote"),
+        ("Subscribe with a few lines of Python:", "trade"),
+        ("Subscribe with any WebSocket client:", "trade"),
+    ],
+)
+async def test_a_printed_command_works_as_pasted_from_anywhere(
+    tickgate: RunningTickgate, title: str, kind: str
+) -> None:
+    pasted = tickgate.output.split(f"{title}\n\n")[1].split("\n\n")[0]
+    shell = await asyncio.create_subprocess_exec(
+        *("bash", "-c", pasted),
+        cwd="/",
+        env=environment(tickgate.data_dir),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert shell.stdout is not None
+    ticks = 0
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            async for line in shell.stdout:
+                ticks += f'"ch":"{kind}:sim:'.encode() in line and b'"seq":' in line
+                if ticks == 3:
+                    break
+    finally:
+        os.killpg(shell.pid, signal.SIGKILL)
+        await shell.communicate()
+    assert ticks == 3
+
+
+async def test_workers_share_the_port(tmp_path: Path) -> None:
+    async with tickgate_run(tmp_path, "--workers", "2") as tickgate:
+        assert len(tickgate.pids()["gateway"]) == 2
+        async with tickgate.subscribed("quote:sim:*") as subscriber:
+            await subscriber.ticks(3)
+
+
+async def test_without_a_venue_that_can_be_reached_it_serves_and_says_so(tmp_path: Path) -> None:
+    closed = {"TICKGATE_VENUE_KRAKEN_URL": "ws://127.0.0.1:1"}
+    async with tickgate_run(tmp_path, TICKGATE_VENUES="kraken,sim", **closed) as tickgate:
+        await tickgate.says("kraken can't be reached")
+        async with tickgate.subscribed("trade:sim:*") as subscriber:
+            await subscriber.ticks(1)
+
+
+async def test_feeds_and_gateway_may_run_apart(tmp_path: Path, redis_server: RedisServer) -> None:
+    variables = environment(tmp_path, REDIS_URL=redis_server.url)
+    feeds = await asyncio.create_subprocess_exec(*COMMAND, "feeds", env=variables)
+    gateway = await asyncio.create_subprocess_exec(
+        *COMMAND, "gateway", env=variables, stdout=asyncio.subprocess.PIPE
+    )
+    apart = RunningTickgate(gateway, tmp_path)
+    _, key, _ = await run_to_end("keys", "create", data_dir=tmp_path, REDIS_URL=redis_server.url)
+    async with asyncio.TaskGroup() as group:
+        group.create_task(apart.read())
+        await apart.says("listening: http://127.0.0.1:")
+        await until_ticks_flow(apart, key.strip())
+        feeds.terminate()
+        gateway.terminate()
+        assert await feeds.wait() == 0
+        assert await gateway.wait() == 0
+
+
+# Deaths ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("victim", ["Redis", "feeds", "gateway"])
+async def test_a_killed_part_is_started_again_and_ticks_flow(
+    tickgate: RunningTickgate, victim: str
+) -> None:
+    [pid] = tickgate.pids()[victim]
+    os.kill(pid, signal.SIGKILL)
+    await tickgate.says(f"{victim} ended (killed by signal 9); starting it again")
+    await until(lambda: tickgate.pids().get(victim, [pid]) != [pid])
+
+    await until_ticks_flow(tickgate, tickgate.key)
+    assert "Traceback" not in tickgate.output
+
+
+async def test_a_killed_tickgate_leaves_no_process_and_can_be_started_again(
+    tickgate: RunningTickgate,
+) -> None:
+    pids = tickgate.all_pids()
+    directory = os.path.dirname(tickgate.running.redis_url.removeprefix("unix://"))
+    tickgate.process.kill()
+    await until(lambda: all(is_gone(pid) for pid in pids))
+    assert exists(directory)
+    async with tickgate_run(tickgate.data_dir) as second:
+        assert not exists(directory)
+        async with second.subscribed("trade:sim:*") as subscriber:
+            await subscriber.ticks(1)
+
+
+# Keys -----------------------------------------------------------------------------------------
+
+
+async def test_a_key_made_before_the_start_is_valid_and_survives_a_kill(tmp_path: Path) -> None:
+    status, key, said = await run_to_end("keys", "create", "--label", "bot", data_dir=tmp_path)
+    assert status == 0
+    assert "shown only now" in said
+    async with tickgate_run(tmp_path) as tickgate:
+        async with tickgate.subscribed("trade:sim:*", key=key.strip()) as subscriber:
+            await subscriber.ticks(1)
+        tickgate.process.kill()
+        await tickgate.process.wait()
+    _, listed, _ = await run_to_end("keys", "list", data_dir=tmp_path)
+    assert "bot" in listed
+    assert key.strip() not in listed
+
+
+async def test_a_key_made_while_it_runs_is_valid_and_ends_when_revoked(
+    tickgate: RunningTickgate,
+) -> None:
+    _, key, _ = await run_to_end("keys", "create", data_dir=tickgate.data_dir)
+    key = key.strip()
+    async with tickgate.subscribed("trade:sim:*", key=key) as subscriber:
+        await subscriber.ticks(1)
+        revoked = await run_to_end("keys", "revoke", key.split("_")[1], data_dir=tickgate.data_dir)
+        assert revoked[0] == 0
+        with pytest.raises(ConnectionClosed) as closed:
+            await subscriber.ticks(10_000)
+    assert closed.value.rcvd is not None
+    assert closed.value.rcvd.code == 4003
+
+
+async def test_revoking_a_key_that_is_none_says_so(tmp_path: Path) -> None:
+    status, _, said = await run_to_end("keys", "revoke", "nobody", data_dir=tmp_path)
+    assert status == 2
+    assert said == "tickgate: there is no key nobody: see `tickgate keys list`\n"
+
+
+async def test_the_demo_key_of_an_earlier_run_is_gone(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
+    async with tickgate_run(tmp_path, REDIS_URL=redis_server.url) as first:
+        old = first.key
+        assert list(first.pids()) == ["feeds", "gateway"]
+    async with (
+        tickgate_run(tmp_path, REDIS_URL=redis_server.url) as second,
+        Redis.from_url(redis_server.url) as redis,
+    ):
+        assert [name.decode() for name in await redis.hkeys(KEYS_KEY)] == [second.key.split("_")[1]]
+        with pytest.raises(InvalidStatus):
+            async with second.subscribed("trade:sim:*", key=old):
+                pass
+
+
+# Twice --------------------------------------------------------------------------------------
+
+
+async def test_a_second_one_on_the_same_data_is_told_of_the_first(
+    tickgate: RunningTickgate,
+) -> None:
+    status, _, said = await run_to_end("run", data_dir=tickgate.data_dir)
+    assert status == 1
+    running = f"tickgate: tickgate is running already: process {tickgate.process.pid}, "
+    assert said.startswith(running + tickgate.url)
+    assert said.count("\n") == 1
+
+
+async def test_a_second_one_with_other_data_does_not_share_the_port(
+    tickgate: RunningTickgate, tmp_path: Path
+) -> None:
+    port = tickgate.url.rpartition(":")[2]
+    other = tmp_path / "other"
+    other.mkdir()
+    status, _, said = await run_to_end("run", "--port", port, data_dir=other)
+    assert status == 1
+    assert said == (
+        f"tickgate: port {port} on 127.0.0.1 is taken by another program;"
+        " choose one with --port or TICKGATE_GATEWAY_PORT\n"
+    )
