@@ -142,6 +142,11 @@ class Publisher:
         self._new_channels.update(channel.name for channel in channels)
         self._wake.set()
 
+    def register_again(self) -> None:
+        """All of them, so that a Redis that lost its memory knows the channels."""
+        self._new_channels |= self._channels
+        self._wake.set()
+
     async def drain(self) -> None:
         """Returns when nothing is held or on its way. Bound it: Redis may be gone."""
         await self._empty.wait()
@@ -171,6 +176,8 @@ class Publisher:
                 continue
             if away:
                 away = False
+                # It may have come back without its memory.
+                self.register_again()
                 _log.warning("redis takes ticks again dropped=%d", self.counts.dropped)
             backoff_s = _BACKOFF_FIRST_S
 
@@ -239,11 +246,9 @@ class Publisher:
         return failure
 
     async def _keep_directory(self) -> None:
-        """So that subscribers find the channels again in a Redis that lost its memory."""
         while True:
             await asyncio.sleep(_DIRECTORY_REFRESH_S)
-            self._new_channels |= self._channels
-            self._wake.set()
+            self.register_again()
 
     async def _announce(self, names: set[str]) -> None:
         await self._redis.sadd(DIRECTORY_KEY, *names)

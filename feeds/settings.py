@@ -37,6 +37,7 @@ class ConnectionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     backoff_first_s: float = 0.5
     """The pause after a first failure; doubled, jittered, up to `backoff_max_s`."""
     backoff_max_s: float = 30.0
+    """The longest pause between two attempts."""
     steady_after_s: float = 10.0
     """Seconds that a connection must have lasted, with data, for its failures to be forgotten:
     a venue that throws us out right after a snapshot must not be stormed."""
@@ -51,6 +52,7 @@ class ConnectionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     close_limit_s: float = 1.0
     """Seconds for a closing handshake; then the socket is cut."""
     frame_bytes_max: int = 4 * 1024 * 1024
+    """The largest message that a venue may send."""
     frames_queued_max: int = 64
     """Frames that wait for the parser before we stop reading from the socket."""
     proxy_from_environment: bool = True
@@ -76,6 +78,7 @@ class FeedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All that the feeds process is told."""
 
     venues: tuple[str, ...] = DEFAULT_VENUES
+    """Which venues to take ticks from; `sim` is the generated market."""
     venue: dict[str, VenueSettings] = {}
     sim: SimSettings = SimSettings()
     connection: ConnectionSettings = ConnectionSettings()

@@ -35,10 +35,13 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     frame_bytes_max: int = 65_536
     """The largest message that a client may send."""
     channels_per_command_max: int = 50
+    """Channels that one command may name."""
     outbox_bytes_max: int = 1_048_576
     """Bytes waiting for one slow client before its channels are conflated, or lose messages."""
     outbox_messages_max: int = 2_000
+    """Messages waiting for one slow client before the same."""
     outbox_age_max_s: float = 5.0
+    """Seconds that the oldest of them may wait before the same."""
     slow_limit_s: float = 10.0
     """Seconds over one of these three before a slow client is closed with 4105."""
     bad_messages_max: int = 10

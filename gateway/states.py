@@ -38,8 +38,15 @@ class States:
         if not self.bus_is_live:
             return Standing("stale", "bus")
         status, heard_s = self._heard.get(topic.channel.venue, (None, now_s))
+        if status is not None and status.state == "closed":
+            # It said goodbye: its silence is no failure.
+            return Standing("closed", status.by)
         if now_s - heard_s > self._limit_s:
             return Standing("stale", "feed")
-        if status is not None and status.state == "stale" and topic.channel.kind != "status":
-            return Standing("stale", status.by or "venue")
-        return Standing("waiting" if topic.seq == 0 else "live")
+        if topic.seq == 0:
+            return Standing("waiting")
+        if status is None or status.state == "live" or topic.channel.kind == "status":
+            return Standing("live")
+        # A feed that was started again and waits for its venue: what we have is old.
+        stale = status.state in ("stale", "waiting")
+        return Standing("stale" if stale else status.state, status.by or "venue")

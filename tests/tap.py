@@ -1,0 +1,58 @@
+"""A subscriber's socket that a test opens and shuts, and what came out of it."""
+
+from typing import Any
+
+import msgspec
+
+from gateway.errors import CloseRow
+from gateway.frames import unframed
+from gateway.outbox import OutboxLimits
+from gateway.plans import PLANS
+from gateway.protocol import EncodingName, SessionId
+from gateway.session import Session
+
+ROOMY = OutboxLimits(bytes_max=1_048_576, messages_max=2_000, age_max_s=5.0)
+
+
+class Tap:
+    """A Sink that takes `writes_left` writes; None: any number."""
+
+    def __init__(self, writes_left: int | None = None) -> None:
+        self.writes_left = writes_left
+        self.writes: list[bytes] = []
+        self.closed: CloseRow | None = None
+
+    def is_ready(self) -> bool:
+        return self.writes_left is None or self.writes_left > 0
+
+    def write(self, frames: bytes) -> None:
+        assert self.closed is None, "nothing may be written after a close"
+        self.writes.append(frames)
+        if self.writes_left is not None:
+            self.writes_left = max(0, self.writes_left - 1)
+
+    def close(self, row: CloseRow) -> None:
+        self.closed = row
+
+    def heard(self, encoding: EncodingName = "json") -> list[dict[str, Any]]:
+        """All messages so far, in the order of the wire."""
+        decode = msgspec.json.decode if encoding == "json" else msgspec.msgpack.decode
+        return [decode(payload) for frames in self.writes for payload in unframed(frames)]
+
+    def heard_of(self, channel: str) -> list[dict[str, Any]]:
+        """Data and announcements of one channel, states aside."""
+        told = [message for message in self.heard() if message.get("ch") == channel]
+        return [message for message in told if message.get("type") != "state"]
+
+
+def session_on(
+    tap: Tap, limits: OutboxLimits = ROOMY, encoding: EncodingName = "json", name: str = "s"
+) -> Session:
+    return Session(
+        SessionId(name),
+        key_id="testkey1",
+        plan=PLANS["pro"],
+        encoding=encoding,
+        sink=tap,
+        outbox_limits=limits,
+    )
