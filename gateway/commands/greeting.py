@@ -31,14 +31,7 @@ _ANSWER_LIMIT_S: Final = 2.0
 
 async def greet(settings: Settings, *, embedded: bool, say: Callable[[str], None]) -> None:
     """Says the welcome, once it is true. Raises SupervisorError where it does not become so."""
-    url = url_of(settings.gateway.host, settings.gateway.port)
-    host, port = url.removeprefix("http://").rsplit(":", 1)
-
-    async def gateway_serves() -> bool:
-        return await answers_ready(host.strip("[]"), int(port))
-
-    if not await _becomes(gateway_serves, READY_LIMIT_S):
-        raise SupervisorError(f"the gateway was not ready within {READY_LIMIT_S:.0f} s")
+    url = await gateway_url(settings)
     try:
         async with connected(settings.redis_url) as redis:
             key = await _demo_key(redis)
@@ -55,6 +48,19 @@ async def greet(settings: Settings, *, embedded: bool, say: Callable[[str], None
         say("no channels yet: feeds have reached no venue; they keep trying")
     venues = settings.venues
     say(welcome(url, key, SIMULATED if SIMULATED in venues or not venues else venues[0]))
+
+
+async def gateway_url(settings: Settings) -> str:
+    """Where the gateway serves, once it does. Raises SupervisorError where it doesn't in time."""
+    url = url_of(settings.gateway.host, settings.gateway.port)
+    host, port = url.removeprefix("http://").rsplit(":", 1)
+
+    async def serves() -> bool:
+        return await answers_ready(host.strip("[]"), int(port))
+
+    if not await _becomes(serves, READY_LIMIT_S):
+        raise SupervisorError(f"the gateway was not ready within {READY_LIMIT_S:.0f} s")
+    return url
 
 
 async def answers_ready(host: str, port: int) -> bool:

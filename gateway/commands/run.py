@@ -12,7 +12,7 @@ from typing import Any
 import click
 import msgspec
 
-from gateway.commands.greeting import greet
+from gateway.commands.greeting import gateway_url, greet
 from gateway.commands.redis_access import clear_left_behind, connected
 from gateway.commands.settings import Settings, environment_with
 from gateway.commands.stopping import on_stop
@@ -100,7 +100,7 @@ async def _run_gateway(settings: Settings, environ: Mapping[str, str]) -> None:
         pass
 
     async def started() -> None:
-        click.echo(f"listening: {url_of(settings.gateway.host, settings.gateway.port)}")
+        click.echo(f"listening: {await gateway_url(settings)}")
 
     await _supervise(_workers(settings, environ), started)
 
