@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 LOCKED := $(if $(shell command -v flock),flock Makefile)
 READY := $(LOCKED) $(MAKE) --no-print-directory --silent
 
-.PHONY: help run test lint types format lock clean
+.PHONY: help run test lint types format lock bench clean
 .DELETE_ON_ERROR:
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo 'make test     all tests; ARGS="tests/test_run.py -x"'
 	@echo 'make lint     ruff: rules and format'
 	@echo 'make types    mypy --strict'
+	@echo 'make bench    publish-to-client latency; ARGS="--seconds 10 --repeats 1"'
 	@echo 'make format   ruff: put the code into its format'
 	@echo 'make lock     compile requirements*.lock from pyproject.toml; UPGRADE=--upgrade'
 	@echo 'make clean    remove the environment and all caches (API keys in .tickgate stay)'
@@ -36,6 +37,10 @@ lint:
 types:
 	@$(READY) $(VENV)/.ready-to-test
 	@$(BIN)/mypy
+
+bench:
+	@$(READY) $(VENV)/.ready-to-test
+	@$(BIN)/python -m bench.live_path $(ARGS)
 
 format:
 	@$(READY) $(VENV)/.ready-to-test

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 
@@ -27,7 +29,14 @@ def create_app(settings: GatewaySettings, redis_url: str) -> Starlette:
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         # Every wait is bounded where it is made. redis-py's own limits go through wait_for, which
         # swallows cancellations on Python 3.11.
-        redis = Redis.from_url(redis_url, socket_timeout=None, socket_connect_timeout=None)
+        redis = Redis.from_url(
+            redis_url,
+            socket_timeout=None,
+            socket_connect_timeout=None,
+            # At once, for a pooled connection that died with Redis; redis-py's own pauses would
+            # only hide an outage, and its end.
+            retry=Retry(NoBackoff(), 1),
+        )
         worker = Worker(settings, redis, redis_url, SystemClock())
         app.state.worker = worker
         async with redis, asyncio.TaskGroup() as group:

@@ -13,7 +13,7 @@ from typing import Final, cast
 import hiredis
 from redis.asyncio import Redis
 from redis.asyncio.connection import parse_url
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from feeds.market import Publication, PublicationError
 from feeds.market.bus_names import channel_of, head_key, log_key, topic
@@ -39,7 +39,8 @@ class Listener(asyncio.Protocol):
         self._on_batch = on_batch
         self._reader = hiredis.Reader()
         self._transport: asyncio.Transport | None = None
-        self._confirmations: dict[str, asyncio.Future[None]] = {}
+        self._confirmations: dict[str, asyncio.Future[bool]] = {}
+        """True when confirmed, False when the connection ended before."""
         self.closed: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
         self.heard = 0
         """Reads so far: what a watchdog compares."""
@@ -52,7 +53,7 @@ class Listener(asyncio.Protocol):
             self.closed.set_result(exc)
         for confirmation in self._confirmations.values():
             if not confirmation.done():
-                confirmation.set_exception(ConnectionError("the bus is away"))
+                confirmation.set_result(False)
         self._confirmations.clear()
 
     def data_received(self, data: bytes) -> None:
@@ -74,6 +75,9 @@ class Listener(asyncio.Protocol):
 
     def send(self, *words: str) -> None:
         assert self._transport is not None
+        if self.closed.done():
+            # uvloop raises for a transport that is gone; who sends finds out by `closed`.
+            return
         encoded = [word.encode() for word in words]
         parts = b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in encoded)
         self._transport.write(b"*%d\r\n%b" % (len(encoded), parts))
@@ -89,7 +93,11 @@ class Listener(asyncio.Protocol):
         waits = [self._confirmations.setdefault(name, loop.create_future()) for name in names]
         for start in range(0, len(names), _COMMAND_NAMES_MAX):
             self.send("SUBSCRIBE", *map(topic, names[start : start + _COMMAND_NAMES_MAX]))
-        await asyncio.gather(*waits)
+        if waits:
+            # Not gather: who gives up waiting must not cancel what the next try waits for.
+            await asyncio.wait(waits)
+        if not all(wait.result() for wait in waits):
+            raise ConnectionError("the bus is away")
 
     def unsubscribe(self, names: Sequence[str]) -> None:
         if names and not self.closed.done():
@@ -102,7 +110,7 @@ class Listener(asyncio.Protocol):
     def _confirm(self, name: str) -> None:
         confirmation = self._confirmations.pop(name, None)
         if confirmation is not None and not confirmation.done():
-            confirmation.set_result(None)
+            confirmation.set_result(True)
 
     def _refused(self, error: Exception) -> None:
         if not self.closed.done():
@@ -186,10 +194,14 @@ class Bus:
             if seq is None:
                 pipeline.xrevrange(log_key(name), count=1)
             else:
-                pipeline.xrange(log_key(name), min=f"{seq + 1}-0", count=_HISTORY_MAX)
-        answers = await pipeline.execute()
+                # The newest of them, if there are too many: what was missed must end at the head.
+                pipeline.xrevrange(log_key(name), min=f"{seq + 1}-0", count=_HISTORY_MAX)
+        answers = await pipeline.execute(raise_on_error=False)
+        for answer in answers:
+            if isinstance(answer, Exception) and not _is_spoilt(answer):
+                raise answer
         pairs = zip(after, answers[::2], answers[1::2], strict=True)
-        return {name: _head(position, entries) for (name, _), position, entries in pairs}
+        return {name: _head(name, position, entries) for (name, _), position, entries in pairs}
 
     async def _connect(self) -> Listener:
         options = parse_url(self._url)
@@ -204,9 +216,14 @@ class Bus:
             host, port = options.get("host", "localhost"), options.get("port", 6379)
             secure = self._url.startswith("rediss://") or None
             _, listener = await loop.create_connection(make, host, port, ssl=secure)
-        if password := options.get("password"):
-            listener.send("AUTH", options.get("username") or "default", password)
-        await listener.subscribe(sorted(self._names))
+        try:
+            if password := options.get("password"):
+                listener.send("AUTH", options.get("username") or "default", password)
+            await listener.subscribe(sorted(self._names))
+        except BaseException:
+            # Nobody else knows of it yet: left open, it would deliver beside the next one.
+            listener.abort()
+            raise
         return listener
 
     async def _listen(self, listener: Listener) -> None:
@@ -223,26 +240,37 @@ class Bus:
 
     async def _watch(self, listener: Listener) -> None:
         """Ends the connection when nothing, not even the answer to a ping, has come for long."""
+        interval_s = min(_PING_INTERVAL_S, self._silence_limit_s / 3)
         silent_s, heard = 0.0, listener.heard
-        while silent_s < self._silence_limit_s - _PING_INTERVAL_S:
+        while silent_s < self._silence_limit_s - interval_s:
             listener.send("PING")
-            await asyncio.sleep(_PING_INTERVAL_S)
-            silent_s = 0.0 if listener.heard != heard else silent_s + _PING_INTERVAL_S
+            await asyncio.sleep(interval_s)
+            silent_s = 0.0 if listener.heard != heard else silent_s + interval_s
             heard = listener.heard
         listener.abort()
 
 
+def _is_spoilt(answer: object) -> bool:
+    """Whether something else than a channel's head or log stands under its key."""
+    return isinstance(answer, ResponseError) and str(answer).startswith("WRONGTYPE")
+
+
 def _head(
-    position: list[bytes | None], entries: list[tuple[bytes, dict[bytes, bytes]]]
+    name: str,
+    position: list[bytes | None] | Exception,
+    entries: list[tuple[bytes, dict[bytes, bytes]]] | Exception,
 ) -> Head | None:
+    if isinstance(position, Exception) or isinstance(entries, Exception):
+        _log.warning("what stands in redis is no channel's channel=%s", name)
+        return None
     epoch, seq = position
-    if epoch is None or seq is None:
+    if epoch is None or seq is None or not seq.isdigit():
         return None
     log = []
     for _, fields in entries:
         try:
             log.append(Publication.decode(fields[b"m"]))
         except (KeyError, PublicationError):
-            _log.warning("an entry of a channel's stream is no publication; skipped")
+            _log.warning("an entry of a stream is no publication; skipped channel=%s", name)
     log.sort(key=lambda publication: publication.seq)
-    return Head(epoch.decode(), int(seq), log)
+    return Head(epoch.decode(errors="replace"), int(seq), log)

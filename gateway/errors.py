@@ -68,6 +68,7 @@ CLOSES: dict[str, CloseRow] = {
         CloseRow(4003, "key_revoked", "The key was revoked or has expired."),
         CloseRow(4103, "internal", "The gateway failed; it is not the client's fault."),
         CloseRow(4105, "slow", "The client reads too slowly."),
+        CloseRow(4203, "no_pong", "The client did not answer a ping."),
         CloseRow(4204, "bus_lost", "The gateway lost its bus; another one may have it."),
         CloseRow(4200, "draining", "This gateway is stopping; another one serves."),
     )

@@ -5,6 +5,7 @@ said; and its state, so that silence has a name.
 """
 
 from collections import deque
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from feeds.market import Channel, Moment, Publication
@@ -50,6 +51,7 @@ class Topic:
         "empty_since_s",
         "epoch",
         "held",
+        "is_new",
         "newest",
         "seq",
         "sessions",
@@ -62,6 +64,8 @@ class Topic:
         self.epoch: str | None = None
         """None until the first message, or until Redis has told its head."""
         self.seq = 0
+        self.is_new = True
+        """Until its history was read for the first time: then 0 is a position like any other."""
         self.newest: Message | None = None
         self.held: deque[Publication] | None = deque(maxlen=_HELD_MAX)
         """Live messages that wait for the history before them; None: they go straight through."""
@@ -69,6 +73,15 @@ class Topic:
         self.standing = Standing("waiting")
         self.since_us = 0
         self.empty_since_s: float | None = now_s
+
+    @property
+    def read_after(self) -> int | None:
+        """After which seq its history is wanted; None: the newest message is all that matters."""
+        return None if self.is_new else self.seq
+
+    def begins_anew(self, head: Head) -> bool:
+        """Whether Redis is in another epoch, so that `read_after` is no place in its history."""
+        return self.epoch is not None and self.epoch != head.epoch
 
 
 class Hub:
@@ -130,26 +143,27 @@ class Hub:
     def resume(self, name: str, head: Head | None, at: Moment) -> None:
         """What Redis keeps of a channel, read after a subscription to it was confirmed.
 
-        `head.log` has what came after the topic's position, or for a new topic the newest message;
-        None is a channel that Redis doesn't know (yet, or any more).
+        `head.log` has what came after `read_after`, or the newest message where the topic begins
+        (anew); None is a channel that Redis doesn't know (yet, or any more). Head and log are two
+        readings: the log may be a moment ahead, even in a later epoch.
         """
         topic = self.topics.get(name)
         if topic is None:
             return
         held, topic.held = topic.held or (), None
-        if head is not None and topic.epoch is None:
+        if head is not None and topic.is_new:
             self._begin(topic, head, at)
-        elif head is not None and topic.epoch != head.epoch:
-            self._announce_reset(topic, head.epoch, head.seq, at)
-            self._begin(topic, head, at)
+        elif head is not None and topic.begins_anew(head):
+            self._begin_anew(topic, head, at)
         elif head is not None:
             for publication in head.log:
                 self._accept(topic, publication, at)
-            if head.seq > topic.seq:
-                self._announce_gap(topic, topic.seq + 1, head.seq, "bus", at)
-                topic.seq = head.seq
-        for publication in held:
+        topic.is_new = False
+        for publication in _since_epoch(topic.epoch, held):
             self._accept(topic, publication, at)
+        if head is not None and topic.epoch in (None, head.epoch) and head.seq > topic.seq:
+            self._announce_gap(topic, topic.seq + 1, head.seq, "bus", at)
+            topic.epoch, topic.seq = head.epoch, head.seq
 
     def publish(self, name: str, publication: Publication, at: Moment) -> None:
         """One live message of the bus, to every session of its channel."""
@@ -178,6 +192,15 @@ class Hub:
             if self._is_sound(topic, newest):
                 topic.newest = Message(topic.channel.name, newest, at.utc_us)
 
+    def _begin_anew(self, topic: Topic, head: Head, at: Moment) -> None:
+        """Redis lost its memory meanwhile: subscribers are told, and get the newest value."""
+        newest = head.log[-1] if head.log else None
+        if newest is not None and newest.epoch == head.epoch and newest.seq >= head.seq:
+            self._reset(topic, head.epoch, newest.seq - 1, at)
+            self._accept(topic, newest, at)
+        else:
+            self._reset(topic, head.epoch, head.seq, at)
+
     def _accept(self, topic: Topic, publication: Publication, at: Moment) -> None:
         if not self._advance(topic, publication, at):
             return
@@ -201,12 +224,11 @@ class Hub:
         if topic.epoch is None:
             topic.epoch = publication.epoch
         elif topic.epoch != publication.epoch:
-            self._announce_reset(topic, publication.epoch, seq - 1, at)
-            topic.epoch = publication.epoch
-        elif seq <= topic.seq:
+            self._reset(topic, publication.epoch, seq - 1, at)
+        if seq <= topic.seq:
             self.counts.duplicates += 1
             return False
-        elif seq > topic.seq + 1:
+        if seq > topic.seq + 1:
             self._announce_hole(topic, publication, at)
         topic.seq = seq
         return True
@@ -224,11 +246,18 @@ class Hub:
         self.counts.missing_by[by] = self.counts.missing_by.get(by, 0) + last - first + 1
         self._announce(topic, Gap(topic.channel.name, first, last, by), at)
 
-    def _announce_reset(self, topic: Topic, epoch: str, seq: int, at: Moment) -> None:
-        topic.newest = None
+    def _reset(self, topic: Topic, epoch: str, seq: int, at: Moment) -> None:
+        topic.epoch, topic.seq, topic.newest = epoch, seq, None
         self._announce(topic, Reset(topic.channel.name, epoch, seq, "bus"), at)
 
     def _announce(self, topic: Topic, announcement: Gap | Reset | State, at: Moment) -> None:
         notice = Notice(announcement)
         for session in topic.sessions:
             session.tell(notice, at.monotonic_s)
+
+
+def _since_epoch(epoch: str | None, held: Iterable[Publication]) -> Iterable[Publication]:
+    """Without what an epoch that is over has left behind, where the present one is there too."""
+    held = list(held)
+    first = next((at for at, one in enumerate(held) if one.epoch == epoch), 0)
+    return held[first:]

@@ -1,6 +1,7 @@
 """EDGE (redis): the keys, in one hash by id; and a worker's bounded memory of those it knows."""
 
 import asyncio
+import logging
 from collections import OrderedDict
 from typing import Final
 
@@ -10,6 +11,8 @@ from redis.exceptions import RedisError
 
 from feeds.market import Clock
 from gateway.keys import KeyRecord, id_in
+
+_log = logging.getLogger(__name__)
 
 KEYS_KEY: Final = "tickgate:keys"
 
@@ -22,6 +25,15 @@ _encode = msgspec.json.Encoder().encode
 
 class KeysUnavailable(Exception):  # noqa: N818 - the world's state, named as such
     """Redis doesn't answer, and the key isn't one that was known a moment ago."""
+
+
+def _record_in(row: bytes | str) -> KeyRecord | None:
+    """None for what somebody else put there: it is no key, and must not hide the others."""
+    try:
+        return _decode(row)
+    except msgspec.DecodeError:
+        _log.warning("a row of %s is no key's record; it counts as none", KEYS_KEY)
+        return None
 
 
 class KeyStore:
@@ -40,11 +52,12 @@ class KeyStore:
     async def list(self) -> list[KeyRecord]:
         """All keys, revoked ones included, oldest first."""
         rows = await self._redis.hvals(KEYS_KEY)
-        return sorted((_decode(row) for row in rows), key=lambda record: record.created_us)
+        records = [record for row in rows if (record := _record_in(row)) is not None]
+        return sorted(records, key=lambda record: record.created_us)
 
     async def get(self, key_id: str) -> KeyRecord | None:
         row = await self._redis.hget(KEYS_KEY, key_id)
-        return None if row is None else _decode(row)
+        return None if row is None else _record_in(row)
 
     async def revoke(self, key_id: str) -> KeyRecord | None:
         """The record as revoked; None where there is no such key. Twice is once."""

@@ -18,7 +18,8 @@ class Gcra:
         """0.0 where it may happen now, and it is counted; else the seconds until it may."""
         due_s = max(self._due_s, now_s)
         early_s = due_s - self._tolerance_s - now_s
-        if early_s > 1e-9:
+        # After months of uptime a double can't tell apart what is nearer than this.
+        if early_s > 1e-6:
             return early_s
         self._due_s = due_s + self._interval_s
         return 0.0

@@ -4,9 +4,11 @@ import msgspec
 
 from feeds.market import Publication
 from gateway.frames import frame
-from gateway.protocol import Announcement, EncodingName, encode
+from gateway.protocol import Announcement, EncodingName, Gap, Reset, encode
 
 _RESERVED = frozenset(("ch", "seq", "gw"))
+_SPARE_LEVELS = 50
+"""The limit of nesting is one of the whole stack, which is deeper elsewhere than where we look."""
 
 _decode_json = msgspec.json.Decoder(dict[str, object]).decode
 _encode_msgpack = msgspec.msgpack.Encoder().encode
@@ -15,10 +17,12 @@ _encode_msgpack = msgspec.msgpack.Encoder().encode
 class Notice:
     """An announcement for any number of sessions."""
 
-    __slots__ = ("_frames", "announcement")
+    __slots__ = ("_frames", "announcement", "seals")
 
     def __init__(self, announcement: Announcement) -> None:
         self.announcement = announcement
+        self.seals = announcement.ch if isinstance(announcement, Gap | Reset) else ""
+        """The channel whose order it is part of."""
         self._frames: dict[EncodingName, bytes] = {}
 
     def frame(self, encoding: EncodingName) -> bytes:
@@ -68,8 +72,15 @@ class Message:
 
 
 def is_sound(payload: bytes) -> bool:
-    """Whether a payload of a publisher that isn't ours is a JSON object that we may splice into."""
+    """Whether a payload of a publisher that isn't ours is a JSON object that we may splice into,
+    and that every encoding can carry."""
     try:
-        return _RESERVED.isdisjoint(_decode_json(payload))
-    except (msgspec.DecodeError, RecursionError, ValueError):
+        decoded = _decode_json(payload)
+        nested: object = decoded
+        for _ in range(_SPARE_LEVELS):
+            nested = [nested]
+        _encode_msgpack(nested)
+    except (msgspec.DecodeError, RecursionError, ValueError, OverflowError):
+        # OverflowError: msgpack has no integers of more than 64 bits, JSON has.
         return False
+    return _RESERVED.isdisjoint(decoded)

@@ -25,7 +25,17 @@ class OutboxLimits(NamedTuple):
 class _Entry:
     """One thing to send: a frame as it is, a message that may stand for several, or a gap."""
 
-    __slots__ = ("bytes", "count", "first_lost", "frame", "last_lost", "message", "on_lag", "put_s")
+    __slots__ = (
+        "bytes",
+        "count",
+        "first_lost",
+        "frame",
+        "last_lost",
+        "message",
+        "on_lag",
+        "put_s",
+        "seals",
+    )
 
     def __init__(self, size: int, put_s: float) -> None:
         self.bytes = size
@@ -36,6 +46,8 @@ class _Entry:
         self.count = 1
         self.first_lost = 0
         self.last_lost = 0
+        self.seals = ""
+        """A frame's channel, whose later messages may not be told before it."""
 
 
 _OVERHEAD_BYTES = 64
@@ -54,6 +66,7 @@ class Outbox:
         self._of_channel: dict[str, int] = {}
         """A compacted outbox's only entry of each channel."""
         self._bytes = 0
+        self._frame_bytes = 0
         self._lag_told = False
         self.full_since_s: float | None = None
         """When it was compacted, if it has not been emptied since."""
@@ -63,16 +76,24 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def has_too_many_replies(self) -> bool:
+        """Whether replies and notices, which are never conflated, fill it by themselves."""
+        return self._frame_bytes > self._limits.bytes_max
+
     def age_s(self, now_s: float) -> float:
         """How long the oldest entry has waited."""
         oldest = next(iter(self._entries.values()), None)
         return 0.0 if oldest is None else now_s - oldest.put_s
 
-    def put_frame(self, frame: bytes, now_s: float) -> None:
-        """A reply or a notice: never conflated, never lost while the session lives."""
+    def put_frame(self, frame: bytes, now_s: float, seals: str = "") -> None:
+        """A reply or a notice: never conflated, never lost while the session lives.
+
+        `seals` is the channel of a gap or a reset: what came before it is told before it.
+        """
         entry = _Entry(len(frame), now_s)
-        entry.frame = frame
-        self._append(entry)
+        entry.frame, entry.seals = frame, seals
+        self._append_frame(entry)
 
     def put(self, message: Message, on_lag: OnLag, now_s: float) -> None:
         """A message of a subscription, to be kept, conflated or announced as lost."""
@@ -107,6 +128,8 @@ class Outbox:
             if entry.message is not None and entry.message.channel == channel:
                 self._remove(number)
         self._of_channel.pop(channel, None)
+        if not self._entries:
+            self._emptied()
 
     def take(self, bytes_max: int) -> list[bytes]:
         """The oldest frames, in order, about `bytes_max` of them; empty when nothing waits."""
@@ -114,21 +137,25 @@ class Outbox:
         taken = 0
         while self._entries and taken < bytes_max:
             number = next(iter(self._entries))
-            frame = self._framed(self._entries[number])
+            frame = self._framed(number, self._entries[number])
             self._remove(number)
             frames.append(frame)
             taken += len(frame)
         if not self._entries:
-            self._of_channel.clear()
-            self.full_since_s = None
-            self._lag_told = False
+            self._emptied()
         return frames
 
-    def _framed(self, entry: _Entry) -> bytes:
+    def _emptied(self) -> None:
+        self._of_channel.clear()
+        self.full_since_s = None
+        self._lag_told = False
+
+    def _framed(self, number: int, entry: _Entry) -> bytes:
         message = entry.message
         if message is None:
             return entry.frame
-        self._of_channel.pop(message.channel, None)
+        if self._of_channel.get(message.channel) == number:
+            del self._of_channel[message.channel]
         if entry.first_lost:
             gap = Gap(message.channel, entry.first_lost, entry.last_lost, "slow")
             return Notice(gap).frame(self._encoding)
@@ -141,8 +168,16 @@ class Outbox:
         self._bytes += entry.bytes
         return number
 
+    def _append_frame(self, entry: _Entry) -> None:
+        self._append(entry)
+        self._frame_bytes += entry.bytes
+        self._of_channel.pop(entry.seals, None)
+
     def _remove(self, number: int) -> None:
-        self._bytes -= self._entries.pop(number).bytes
+        entry = self._entries.pop(number)
+        self._bytes -= entry.bytes
+        if entry.message is None:
+            self._frame_bytes -= entry.bytes
 
     def _is_full(self, now_s: float) -> bool:
         limits = self._limits
@@ -155,9 +190,10 @@ class Outbox:
     def _compact(self, now_s: float) -> None:
         self.full_since_s = now_s
         waiting, self._entries, self._bytes = self._entries, OrderedDict(), 0
+        self._frame_bytes = 0
         for entry in waiting.values():
             if entry.message is None:
-                self._append(entry)
+                self._append_frame(entry)
             else:
                 self._overwrite(entry.message, entry.on_lag, entry.put_s)
 
@@ -166,7 +202,8 @@ class Outbox:
             self.must_close = True
             return
         number = self._of_channel.get(message.channel)
-        if number is None:
+        # A subscription that has changed its `on_lag` meanwhile begins an entry of its own.
+        if number is None or self._entries[number].on_lag != on_lag:
             entry = _Entry(len(message.payload) + _OVERHEAD_BYTES, now_s)
             entry.message, entry.on_lag = message, on_lag
             if on_lag == "gap":

@@ -3,11 +3,12 @@
 Pure. Both encodings carry the same keys; a WebSocket message is one JSON object or msgpack map.
 """
 
-from typing import Literal, NewType
+from typing import Annotated, Literal, NewType
 
 import msgspec
 
 from feeds.market.channel import OnLag
+from feeds.market.position import SEQ_MAX
 from gateway.errors import CommandError
 
 VERSION = 1
@@ -17,7 +18,8 @@ SUBPROTOCOLS: dict[str, "EncodingName"] = {
 }
 
 EncodingName = Literal["json", "msgpack"]
-CommandId = int | str | None
+CommandId = Annotated[int, msgspec.Meta(ge=-SEQ_MAX, le=SEQ_MAX)] | str | None
+"""Echoed verbatim: an integer that every encoding and every reader keeps exact, or any text."""
 SessionId = NewType("SessionId", str)
 StateName = Literal["waiting", "live", "stale", "resync", "closed"]
 By = Literal["venue", "feed", "bus", "gateway", "slow"]

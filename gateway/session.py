@@ -99,6 +99,8 @@ class Session:
     def say(self, announcement: Announcement, now_s: float) -> None:
         """A reply or an announcement for this session alone."""
         self.tell(Notice(announcement), now_s)
+        if self.outbox.has_too_many_replies:
+            self.end(CLOSES["slow"])
 
     def tell(self, notice: Notice, now_s: float) -> None:
         """An announcement that is shared with others."""
@@ -109,7 +111,7 @@ class Session:
         if not self.outbox and self.sink.is_ready():
             self.sink.write(frame)
         else:
-            self.outbox.put_frame(frame, now_s)
+            self.outbox.put_frame(frame, now_s, notice.seals)
 
     def flush(self) -> None:
         """The socket takes more again."""
@@ -117,9 +119,11 @@ class Session:
             self.sink.write(b"".join(self.outbox.take(_FLUSH_BYTES)))
 
     def is_too_slow(self, now_s: float, limit_s: float) -> bool:
-        """Whether its outbox has been full for longer than that."""
+        """Whether its outbox has been full for longer than that, or can't keep its promises."""
         if self.outbox:
             self.outbox.look(now_s)
+        if self.outbox.must_close:
+            return True
         full_since_s = self.outbox.full_since_s
         return full_since_s is not None and now_s - full_since_s >= limit_s
 

@@ -22,6 +22,14 @@ class States:
         self._heard: dict[str, tuple[Status | None, float]] = {}
         self.bus_is_live = False
 
+    def watch(self, venue: str, now_s: float) -> None:
+        """From now on its status is listened to, and its silence means something."""
+        self._heard.setdefault(venue, (None, now_s))
+
+    def forget(self, venue: str) -> None:
+        """Its status is listened to no more."""
+        self._heard.pop(venue, None)
+
     def heard(self, venue: str, status: Status, now_s: float) -> bool:
         """Whether that changes how the venue's channels stand."""
         before, heard_s = self._heard.get(venue, (None, float("-inf")))

@@ -4,6 +4,7 @@ Everything that is late or repeats itself happens here, on a few timers for the 
 """
 
 import asyncio
+import contextlib
 import logging
 import secrets
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ from feeds.market.bus_names import DIRECTORY_KEY
 from gateway.bus import Batch, Bus
 from gateway.directory import Directory
 from gateway.errors import CLOSES
-from gateway.hub import Hub
+from gateway.hub import Head, Hub
 from gateway.key_store import KeyStore, KeysUnavailable, KnownKeys
 from gateway.outbox import OutboxLimits
 from gateway.protocol import Drain, Heartbeat, SessionId
@@ -92,10 +93,16 @@ class Worker:
         """Reads the directory again where it lacks a name, and not more often than is fresh."""
         if all(map(self.directory.knows, names)):
             return
-        async with self._refreshing:
-            age_s = self.clock.monotonic_s() - self.directory.refreshed_s
-            if age_s >= _DIRECTORY_FRESH_S:
-                await self._refresh_directory()
+        asked_s = self.clock.monotonic_s()
+        limit_s = self.settings.bus_answer_limit_s
+        # Where Redis gives no answer, what was known is still valid; the rest is to be retried.
+        with contextlib.suppress(RedisError, OSError, TimeoutError):
+            async with asyncio.timeout(limit_s), self._refreshing:
+                if self.directory.refreshed_s < asked_s:
+                    # Waited for, not left out: a channel may have begun since the last reading.
+                    age_s = self.clock.monotonic_s() - self.directory.refreshed_s
+                    await asyncio.sleep(_DIRECTORY_FRESH_S - age_s)
+                    await self._refresh_directory()
 
     async def open(self, channels: Sequence[Channel]) -> bool:
         """Has the hub listen to channels, and know where they are. Whether all could be opened."""
@@ -154,6 +161,7 @@ class Worker:
                     await self.bus.subscribe(names)
                     await self._resume(names)
                 opened = True
+                self._watch_feeds(names)
             except (RedisError, OSError, TimeoutError) as error:
                 _log.warning("channels can't be opened (%s) count=%d", error, len(names))
                 self.bus.unsubscribe(names)
@@ -162,15 +170,29 @@ class Worker:
             for name in names:
                 self._opening.pop(name).set_result(opened)
 
+    def _watch_feeds(self, opened: Sequence[str]) -> None:
+        now_s = self.clock.monotonic_s()
+        for name in opened:
+            channel = self.hub.topics[name].channel
+            if channel.symbol == STATUS_SYMBOL and channel.kind == "status":
+                self.states.watch(channel.venue, now_s)
+
     async def _resume(self, names: Sequence[str]) -> None:
         topics = self.hub.topics
-        after = [(name, topics[name].seq if topics[name].epoch else None) for name in names]
+        after = [(name, topics[name].read_after) for name in names if name in topics]
         heads = await self.bus.heads(after)
+        anew = [name for name, head in heads.items() if head and self._begins_anew(name, head)]
+        if anew:
+            heads |= await self.bus.heads([(name, None) for name in anew])
         at = moment(self.clock)
         for name, head in heads.items():
             self.hub.resume(name, head, at)
             if name in topics:
                 self._stand(name, at)
+
+    def _begins_anew(self, name: str, head: Head) -> bool:
+        topic = self.hub.topics.get(name)
+        return topic is not None and topic.begins_anew(head)
 
     def _stand(self, name: str, at: Moment) -> None:
         topic = self.hub.topics[name]
@@ -259,14 +281,26 @@ class Worker:
             at = moment(self.clock)
             self._stand_all(at)
             self._end_slow(at.monotonic_s)
-            idle = self.hub.idle(at.monotonic_s, self.settings.channel_linger_s)
-            idle = [name for name in idle if name not in self._opening]
-            self.bus.unsubscribe(idle)
-            for name in idle:
-                self.hub.close(name)
+            self._close_idle(at.monotonic_s)
             if at.monotonic_s >= heartbeat_due_s:
                 heartbeat_due_s += heartbeat_s
                 self._beat(at)
+
+    def _close_idle(self, now_s: float) -> None:
+        """Closes what nobody watches. Whoever watches a venue's channel watches its status too."""
+        topics = self.hub.topics
+        watched = {topic.channel.venue for topic in topics.values() if topic.sessions}
+        idle = [
+            topics[name].channel
+            for name in self.hub.idle(now_s, self.settings.channel_linger_s)
+            if name not in self._opening
+        ]
+        idle = [one for one in idle if not (one.kind == "status" and one.venue in watched)]
+        self.bus.unsubscribe([channel.name for channel in idle])
+        for channel in idle:
+            self.hub.close(channel.name)
+            if channel.kind == "status":
+                self.states.forget(channel.venue)
 
     def _beat(self, at: Moment) -> None:
         """A heartbeat for each session that was sent nothing since the last time."""

@@ -1,20 +1,42 @@
 """What tests stand on: a real redis-server of their own, on a private socket."""
 
+import asyncio
+import contextlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
+from hypothesis import settings
 from redis import Redis as BlockingRedis
 from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from tests.gateway_server import GatewayServer, Publishing, gateway_on, publishing_on
+
+T = TypeVar("T")
+
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 """Captures of real market data; not part of the project, and absent from most clones."""
+
+# However busy the machine is: time is limited by pytest-timeout, not example by example.
+settings.register_profile("tickgate", deadline=None)
+settings.load_profile("tickgate")
+
+_PLAIN_LOOP = {"asyncio": asyncio.new_event_loop}
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """A module whose LOOPS names an event loop runs on that: what the product runs on."""
+    module = item.getparent(pytest.Module)
+    return getattr(module.module, "LOOPS", _PLAIN_LOOP) if module else _PLAIN_LOOP
 
 
 def find_redis_server() -> str:
@@ -35,7 +57,7 @@ class RedisServer:
     def start(self) -> None:
         command = [find_redis_server(), "--port", "0", "--unixsocket", str(self.socket)]
         command += ["--save", "", "--appendonly", "no", "--dir", str(self.directory)]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         with BlockingRedis(unix_socket_path=str(self.socket)) as client:
             for _ in range(1_000):
                 try:
@@ -43,7 +65,7 @@ class RedisServer:
                 except RedisConnectionError:
                     assert self.process.poll() is None, "redis-server did not start"
                     # The only wait: for a process that offers no other sign of being ready.
-                    subprocess.run(["sleep", "0.01"], check=True)  # noqa: S607
+                    subprocess.run(["sleep", "0.01"], check=True)
                 else:
                     return
         raise AssertionError("redis-server did not answer within 10 s")
@@ -82,3 +104,41 @@ def shared() -> Path:
         pytest.skip(f"no captures at {SHARED}: this clone tests its own small fixtures only")
     return SHARED
 
+
+@contextlib.asynccontextmanager
+async def in_one_task(context: contextlib.AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
+    """A context entered and left by the same task, as task groups demand it.
+
+    A fixture is set up by one task and torn down by another.
+    """
+    entered: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+    leaving = asyncio.Event()
+
+    async def hold() -> None:
+        async with context as value:
+            entered.set_result(value)
+            await leaving.wait()
+
+    holding = asyncio.create_task(hold())
+    await asyncio.wait((holding, entered), return_when=asyncio.FIRST_COMPLETED)
+    try:
+        if not entered.done():
+            await holding
+        yield entered.result()
+    finally:
+        leaving.set()
+        await holding
+
+
+@pytest.fixture
+async def gateway(redis_url: str) -> AsyncIterator[GatewayServer]:
+    """A gateway with the quick settings, ready, on this test's Redis."""
+    async with in_one_task(gateway_on(redis_url)) as running:
+        yield running
+
+
+@pytest.fixture
+async def publish(redis_url: str) -> AsyncIterator[Publishing]:
+    """Publishes ticks as a feed does; returns when Redis has them."""
+    async with in_one_task(publishing_on(redis_url)) as publishing:
+        yield publishing

@@ -12,8 +12,9 @@ from typing import Any, Final
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
+from websockets.protocol import State
 
-from gateway.errors import CloseRow
+from gateway.errors import CLOSES, CloseRow
 
 EXTENSION: Final = "tickgate.frames"
 
@@ -39,7 +40,7 @@ class FrameSink:
 
     def write(self, frames: bytes) -> None:
         connection = self._connection
-        if not connection.close_sent and not connection.disconnected:
+        if not connection.close_sent and not connection.transport.is_closing():
             connection.transport.write(frames)
 
     def close(self, row: CloseRow) -> None:
@@ -53,10 +54,16 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         super().__init__(*arguments, **named)
         self.sink = FrameSink(self)
         self.close_timeout = _CLOSE_LIMIT_S
+        self.abort_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self.abort_timer is not None:
+            self.abort_timer.cancel()
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -77,11 +84,12 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             self.sink.on_ready()
 
     def say_goodbye(self, code: int, reason: str) -> None:
-        """Sends a close frame; the socket is really gone a bounded time later.
-
-        `transport.close` alone waits for a peer that may never read again: hence the abort.
-        """
+        """Sends a close frame; the socket is really gone a bounded time later."""
         if self.close_sent or self.disconnected or not self.handshake_complete:
+            return
+        self._end_in_time()
+        if self.conn.state is not State.OPEN:
+            # The peer has said goodbye before us.
             return
         self.stop_keepalive()
         self.queue.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
@@ -94,9 +102,23 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             self.transport.resume_reading()
         self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
 
+    def keepalive_timeout(self) -> None:
+        self.pong_timer = None
+        row = CLOSES["no_pong"]
+        self.say_goodbye(row.code, row.text)
+
+    async def run_asgi(self) -> None:
+        await super().run_asgi()
+        self._end_in_time()
+
     def shutdown(self) -> None:
         if self.sink.on_shutdown is not None:
             self.sink.on_shutdown()
         else:
             super().shutdown()
-            self.loop.call_later(self.close_timeout, self.transport.abort)
+        self._end_in_time()
+
+    def _end_in_time(self) -> None:
+        """`transport.close` waits for a peer that may never read again: hence an abort, in 3 s."""
+        if self.abort_timer is None and not self.disconnected:
+            self.abort_timer = self.loop.call_later(self.close_timeout, self.transport.abort)

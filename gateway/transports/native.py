@@ -84,7 +84,7 @@ def _agreed_encoding(websocket: WebSocket) -> tuple[str | None, EncodingName]:
 async def _record_of_headers(websocket: WebSocket, worker: Worker) -> KeyRecord | None:
     """The key shown before the upgrade; None where `auth` is still to come. Raises Refusal."""
     query = parse_qs(websocket.scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    if not _KEY_PARAMETERS.isdisjoint(query):
+    if not _KEY_PARAMETERS.isdisjoint(map(str.lower, query)):
         raise Refusal(
             400, "key_in_url", "a URL stands in logs: send the key in X-API-Key or by auth"
         )

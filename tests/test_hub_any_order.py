@@ -1,0 +1,195 @@
+"""Any interleaving of what a bus does, against the truth of what it was.
+
+Every seq reaches a subscriber once and in order, or lies in an announced gap or before a reset.
+"""
+
+from typing import NamedTuple
+
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from feeds.market import Channel, Missing, Moment, Publication
+from gateway.hub import Head, Hub
+from gateway.session import Subscription
+from tests.tap import Tap, session_on
+
+NAME = "trade:k:A"
+AT = Moment(1_000_000, 10.0)
+
+
+def publication(seq: int, epoch: str, missing: Missing | None) -> Publication:
+    return Publication(epoch, seq, b'{"id":"%b-%d"}' % (epoch.encode(), seq), missing)
+
+
+class Step(NamedTuple):
+    """One thing that the bus does; `number` is how many, or how much."""
+
+    what: str
+    number: int = 1
+
+
+class Truth:
+    """One channel as Redis has it, and the connection by which a hub hears of it."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+        self.epochs = 0
+        self.seq = 0
+        self.log: list[Publication] = []
+        self.is_connected = True
+        self.arrived: list[Publication] = []
+        self.never_published: set[tuple[str, int]] = set()
+
+    @property
+    def epoch(self) -> str:
+        return f"k{self.epochs}"
+
+    def publish(self, missing: int = 0, *, is_lost: bool = False) -> None:
+        if self.seq == 0:
+            self.epochs += 1
+        self.never_published |= {(self.epoch, self.seq + n + 1) for n in range(missing)}
+        self.seq += missing + 1
+        missed = Missing("feed", missing) if missing else None
+        made = publication(self.seq, self.epoch, missed)
+        self.log.append(made)
+        if self.is_connected and not is_lost:
+            self.arrived.append(made)
+            self.hub.publish(NAME, made, AT)
+
+    def repeat(self, back: int) -> None:
+        """A message that came before comes again, if its epoch is the one of the last."""
+        same = [one for one in self.arrived[-back:] if one.epoch == self.arrived[-1].epoch]
+        if self.is_connected and same:
+            self.hub.publish(NAME, same[0], AT)
+
+    def forget(self) -> None:
+        """Redis has lost its memory."""
+        self.seq, self.log = 0, []
+
+    def resume(self, races: int, between: str) -> None:
+        """Reads as a worker does, while the bus goes on, and hands it to the hub."""
+        self.is_connected = True
+        topic = self.hub.topics[NAME]
+        head = self._read(topic.read_after, races, between)
+        if head is not None and topic.begins_anew(head):
+            head = self._read(None, races, between)
+        self.hub.resume(NAME, head, AT)
+
+    def _read(self, after: int | None, races: int, between: str) -> Head | None:
+        epoch, seq = self.epoch, self.seq
+        if between == "forget":
+            self.forget()
+        for _ in range(races):
+            self.publish()
+        log = self.log[-1:] if after is None else [one for one in self.log if one.seq > after]
+        return Head(epoch, seq, log) if seq else None
+
+
+class Listener:
+    """A subscriber who keeps account of where it is, as the protocol tells it to."""
+
+    def __init__(self, truth: Truth, name: str) -> None:
+        topic = truth.hub.topics[NAME]
+        self.truth = truth
+        self.epoch, self.seq = topic.epoch, topic.seq
+        self.tap = Tap()
+        session = session_on(self.tap, name=name)
+        truth.hub.subscribe(session, NAME, Subscription("all", "gap"))
+        self.ids: list[str] = []
+
+    def check(self) -> None:
+        for told in self.tap.heard_of(NAME):
+            match told.get("type"):
+                case "reset":
+                    assert told["epoch"] != self.epoch
+                    self.epoch, self.seq = told["epoch"], told["seq"]
+                case "gap":
+                    self._check_gap(told["from"], told["to"], told["by"])
+                case _:
+                    self._check_message(told["seq"], told["id"])
+        assert len(set(self.ids)) == len(self.ids)
+        if self.truth.seq:
+            # Nothing but gaps tells no epoch.
+            assert self.epoch in {None, self.truth.epoch}
+            assert self.seq == self.truth.seq
+
+    def _check_gap(self, first: int, last: int, by: str) -> None:
+        assert self.seq + 1 == first <= last
+        self.seq = last
+        assert by in {"bus", "feed"}
+        if by == "feed":
+            numbers = range(first, last + 1)
+            assert any(
+                {(epoch, n) for n in numbers} <= self.truth.never_published
+                for epoch in {epoch for epoch, _ in self.truth.never_published}
+            )
+
+    def _check_message(self, seq: int, identity: str) -> None:
+        assert seq == self.seq + 1
+        epoch = identity.partition("-")[0]
+        assert self.epoch in {None, epoch}
+        self.epoch, self.seq = epoch, seq
+        self.ids.append(identity)
+
+
+WHATS = ("publish",) * 4 + (
+    "publish",
+    "skip",
+    "lose",
+    "repeat",
+    "interrupt",
+    "resume",
+    "forget",
+    "trim",
+    "join",
+    "resume racing a loss of memory",
+)
+STEPS = st.lists(st.builds(Step, st.sampled_from(WHATS), st.integers(0, 3)), max_size=40)
+
+
+@given(steps=STEPS, is_new=st.booleans())
+@settings(max_examples=1_500)
+@example(steps=[Step("join"), Step("interrupt"), Step("publish", 3)], is_new=True)
+@example(steps=[Step("join"), Step("interrupt"), Step("forget"), Step("publish")], is_new=False)
+@example(
+    steps=[Step("join"), Step("publish"), Step("resume racing a loss of memory", 2)], is_new=False
+)
+def test_every_seq_comes_once_in_order_or_is_announced_as_missing(
+    steps: list[Step], is_new: bool
+) -> None:
+    hub = Hub()
+    truth = Truth(hub)
+    if not is_new:
+        truth.publish()
+    hub.open(Channel.parse(NAME), 0.0)
+    truth.resume(0, "")
+    listeners: list[Listener] = []
+    for step in steps:
+        match step.what:
+            case "publish":
+                truth.publish()
+            case "skip":
+                truth.publish(step.number)
+            case "lose":
+                truth.publish(is_lost=True)
+            case "repeat":
+                truth.repeat(step.number + 1)
+            case "interrupt":
+                truth.is_connected = False
+                hub.hold(NAME)
+            case "resume":
+                hub.hold(NAME)
+                truth.resume(step.number, "")
+            case "resume racing a loss of memory":
+                hub.hold(NAME)
+                truth.resume(step.number, "forget")
+            case "forget":
+                truth.forget()
+            case "trim":
+                del truth.log[: step.number]
+            case _:
+                listeners.append(Listener(truth, f"s{len(listeners)}"))
+    hub.hold(NAME)
+    truth.resume(0, "")
+    for listener in listeners:
+        listener.check()
