@@ -5,7 +5,7 @@ Knows the hub through the worker; knows no socket and no encoding.
 
 from collections.abc import Sequence
 
-from feeds.market import Channel, Position, PositionError, moment
+from feeds.market import Channel, Position, PositionError
 from feeds.market.channel import OnLag
 from gateway.errors import CommandError
 from gateway.hub import Topic
@@ -87,10 +87,10 @@ class Conversation:
             return
         # From here on nothing awaits: the ack's positions are where the data goes on from.
         had = self._session.channels.keys() & {channel.name for channel in wanted}
-        topics = [self._join(channel, command.rate, command.on_lag) for channel in wanted]
+        now_s = self._worker.clock.monotonic_s()
+        topics = self._join(wanted, command, now_s)
         since = command.since or {}
         ok = [self._accepted(topic, since) for topic in topics]
-        now_s = self._worker.clock.monotonic_s()
         self._session.say(Ack(command.id, ok, err), now_s)
         for topic, accepted in zip(topics, ok, strict=True):
             if topic.channel.name not in had:
@@ -137,10 +137,15 @@ class Conversation:
         ]
         return [channel for channel in wanted if is_open(channel)], late
 
-    def _join(self, channel: Channel, rate: str, on_lag: OnLag | None) -> Topic:
-        chosen = on_lag or channel.promises.on_lag
-        subscription = Subscription(rate, chosen)
-        return self._worker.hub.subscribe(self._session, channel.name, subscription)
+    def _join(self, wanted: Sequence[Channel], command: Subscribe, now_s: float) -> list[Topic]:
+        by_on_lag: dict[OnLag, list[str]] = {}
+        for channel in wanted:
+            on_lag = command.on_lag or channel.promises.on_lag
+            by_on_lag.setdefault(on_lag, []).append(channel.name)
+        hub = self._worker.hub
+        for on_lag, names in by_on_lag.items():
+            hub.subscribe(self._session, names, Subscription(command.rate, on_lag), now_s)
+        return [hub.topics[channel.name] for channel in wanted]
 
     def _accepted(self, topic: Topic, since: dict[str, object]) -> Accepted:
         name = topic.channel.name
@@ -164,12 +169,11 @@ class Conversation:
         self._check_count(command.channels)
         ok: list[Accepted] = []
         err: list[Rejected] = []
-        at = moment(self._worker.clock)
+        now_s = self._worker.clock.monotonic_s()
         for name in dict.fromkeys(command.channels):
             matching = self._subscribed(name)
-            for channel in matching:
-                self._worker.hub.unsubscribe(self._session, channel, at.monotonic_s)
-                ok.append(Accepted(channel))
+            self._worker.hub.unsubscribe(self._session, matching, now_s)
+            ok += map(Accepted, matching)
             if not matching:
                 row = CommandError("not_subscribed").row
                 err.append(Rejected(name[:128], row.code, row.text, row.retry))

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from feeds.market import Channel, Moment, Publication
+from gateway.fanout import Fanout
+from gateway.group import Groups
 from gateway.message import Message, Notice, is_sound
 from gateway.protocol import By, Gap, Reset, State, StateName
 from gateway.session import Session, Subscription
@@ -50,6 +52,7 @@ class Topic:
         "channel",
         "empty_since_s",
         "epoch",
+        "groups",
         "held",
         "is_new",
         "newest",
@@ -70,6 +73,7 @@ class Topic:
         self.held: deque[Publication] | None = deque(maxlen=_HELD_MAX)
         """Live messages that wait for the history before them; None: they go straight through."""
         self.sessions: dict[Session, Subscription] = {}
+        self.groups: Groups = {}
         self.standing = Standing("waiting")
         self.since_us = 0
         self.empty_since_s: float | None = now_s
@@ -87,8 +91,9 @@ class Topic:
 class Hub:
     """All open channels and sessions of this worker."""
 
-    def __init__(self) -> None:
+    def __init__(self, fanout: Fanout) -> None:
         self.topics: dict[str, Topic] = {}
+        self.fanout = fanout
         self.sessions: set[Session] = set()
         self.counts = HubCounts()
 
@@ -112,27 +117,38 @@ class Hub:
             if topic.empty_since_s is not None and now_s - topic.empty_since_s >= linger_s
         ]
 
-    def subscribe(self, session: Session, name: str, subscription: Subscription) -> Topic:
-        """Adds or changes a session's subscription of an open channel."""
-        topic = self.topics[name]
-        topic.sessions[session] = subscription
-        topic.empty_since_s = None
-        session.channels[name] = subscription
-        return topic
+    def subscribe(
+        self, session: Session, names: Iterable[str], subscription: Subscription, now_s: float
+    ) -> list[Topic]:
+        """Adds or changes a session's subscriptions of open channels."""
+        topics = [self.topics[name] for name in names]
+        for topic in topics:
+            topic.sessions[session] = subscription
+            topic.empty_since_s = None
+            session.channels[topic.channel.name] = subscription
+        self._regroup(session, now_s)
+        return topics
 
-    def unsubscribe(self, session: Session, name: str, now_s: float) -> None:
-        del session.channels[name]
-        session.outbox.forget(name)
-        topic = self.topics[name]
-        del topic.sessions[session]
-        if not topic.sessions:
-            topic.empty_since_s = now_s
+    def unsubscribe(self, session: Session, names: Iterable[str], now_s: float) -> None:
+        """What was published before goes out first."""
+        self.fanout.flush(now_s)
+        for name in names:
+            del session.channels[name]
+            session.outbox.forget(name)
+            topic = self.topics[name]
+            del topic.sessions[session]
+            if not topic.sessions:
+                topic.empty_since_s = now_s
+        self._regroup(session, now_s)
 
     def leave(self, session: Session, now_s: float) -> None:
         """The session is gone."""
-        for name in list(session.channels):
-            self.unsubscribe(session, name, now_s)
+        self.unsubscribe(session, list(session.channels), now_s)
         self.sessions.discard(session)
+
+    def _regroup(self, session: Session, now_s: float) -> None:
+        topics = {name: self.topics[name].groups for name in session.channels}
+        self.fanout.regroup(session, topics, now_s)
 
     def hold(self, name: str) -> None:
         """The bus was interrupted: live messages wait until `resume` has told what came between."""
@@ -212,8 +228,7 @@ class Hub:
         if topic.standing.state == "waiting":
             self.stand(topic, Standing("live"), at)
         self.counts.messages_out += len(topic.sessions)
-        for session, subscription in topic.sessions.items():
-            session.deliver(message, subscription.on_lag, at.monotonic_s)
+        self.fanout.send(topic.groups, message)
 
     def _is_sound(self, topic: Topic, publication: Publication) -> bool:
         return topic.channel.promises.trusted or is_sound(publication.payload)
@@ -251,9 +266,7 @@ class Hub:
         self._announce(topic, Reset(topic.channel.name, epoch, seq, "bus"), at)
 
     def _announce(self, topic: Topic, announcement: Gap | Reset | State, at: Moment) -> None:
-        notice = Notice(announcement)
-        for session in topic.sessions:
-            session.tell(notice, at.monotonic_s)
+        self.fanout.send(topic.groups, Notice(announcement))
 
 
 def _since_epoch(epoch: str | None, held: Iterable[Publication]) -> Iterable[Publication]:

@@ -3,7 +3,8 @@
 The only place that writes to a subscriber: replies, data and notices leave in one order.
 """
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from feeds.market.channel import OnLag
 from gateway.errors import CLOSES, CloseRow
@@ -13,9 +14,16 @@ from gateway.outbox import Outbox, OutboxLimits
 from gateway.plans import Plan
 from gateway.protocol import Announcement, EncodingName, Lag, SessionId
 
+if TYPE_CHECKING:
+    from gateway.group import Group
+
 
 class Sink(Protocol):
     """A socket, as a session sees it."""
+
+    @property
+    def descriptor(self) -> int:
+        """To write frames to directly while it is ready; -1 where that may not be done."""
 
     def is_ready(self) -> bool:
         """Whether it takes more without its buffer growing past its limit."""
@@ -45,6 +53,7 @@ class Session:
         "closing",
         "commands",
         "encoding",
+        "group",
         "heartbeats",
         "id",
         "key_id",
@@ -73,6 +82,8 @@ class Session:
         self.outbox = Outbox(outbox_limits, encoding)
         self.commands = Gcra(plan.commands_per_s, plan.commands_burst)
         self.channels: dict[str, Subscription] = {}
+        self.group: Group | None = None
+        """Those who want the same; None while it wants nothing."""
         self.closing: CloseRow | None = None
         self.sent = 0
         """Messages and notices handed to the socket or the outbox."""
@@ -113,10 +124,41 @@ class Session:
         else:
             self.outbox.put_frame(frame, now_s, notice.seals)
 
+    def take(self, waiting: Sequence[Message | Notice], joined: bytes, now_s: float) -> None:
+        """What a flush brought to its group: `joined` is all of `waiting`, framed."""
+        if not self.outbox and self.sink.is_ready() and self.closing is None:
+            self.sink.write(joined)
+            return
+        for one in waiting:
+            if isinstance(one, Notice):
+                self.tell(one, now_s)
+            else:
+                self.deliver(one, self.channels[one.channel].on_lag, now_s)
+
+    def busy(self) -> None:
+        """The socket takes no more: until `flush`, the outbox does."""
+        if self.group is not None:
+            self.group.fast.pop(self, None)
+
     def flush(self) -> None:
         """The socket takes more again."""
         while self.outbox and self.sink.is_ready() and self.closing is None:
             self.sink.write(b"".join(self.outbox.take(_FLUSH_BYTES)))
+        if self.group is not None and self.is_fast():
+            self.group.fast[self] = self.sink
+
+    def is_fast(self) -> bool:
+        """Whether its socket may be written directly."""
+        return (
+            self.closing is None
+            and self.sink.descriptor >= 0
+            and not self.outbox
+            and self.sink.is_ready()
+        )
+
+    def leaving(self) -> None:
+        """The client closes, or is gone: nothing more may be written."""
+        self.busy()
 
     def is_too_slow(self, now_s: float, limit_s: float) -> bool:
         """Whether its outbox has been full for longer than that, or can't keep its promises."""
@@ -131,6 +173,7 @@ class Session:
         """Nothing is sent after this but the close itself. A second end changes nothing."""
         if self.closing is None:
             self.closing = row
+            self.busy()
             self.sink.close(row)
 
 

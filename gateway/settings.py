@@ -36,6 +36,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The largest message that a client may send."""
     channels_per_command_max: int = 50
     """Channels that one command may name."""
+    join_window_ms: float = 2.0
+    """While busy, at most one write per client and window; idle, a message leaves at once."""
     outbox_bytes_max: int = 1_048_576
     """Bytes waiting for one slow client before its channels are conflated, or lose messages."""
     outbox_messages_max: int = 2_000

@@ -18,10 +18,12 @@ from feeds.market.bus_names import DIRECTORY_KEY
 from gateway.bus import Batch, Bus
 from gateway.directory import Directory
 from gateway.errors import CLOSES
+from gateway.fanout import Fanout
 from gateway.hub import Head, Hub
 from gateway.key_store import KeyStore, KeysUnavailable, KnownKeys
 from gateway.outbox import OutboxLimits
 from gateway.protocol import Drain, Heartbeat, SessionId
+from gateway.server.broadcast import write_all
 from gateway.session import Session
 from gateway.settings import GatewaySettings
 from gateway.states import STATUS_SYMBOL, States, status_channel
@@ -45,7 +47,7 @@ class Worker:
     ) -> None:
         self.settings = settings
         self.clock = clock
-        self.hub = Hub()
+        self.hub = Hub(Fanout(write_all))
         self.directory = Directory()
         self.states = States(settings.feed_silence_limit_s)
         self.draining = False
@@ -58,6 +60,8 @@ class Worker:
         self.outbox_limits = OutboxLimits(
             settings.outbox_bytes_max, settings.outbox_messages_max, settings.outbox_age_max_s
         )
+        self._flushed_s = float("-inf")
+        self._flush_timer: asyncio.TimerHandle | None = None
         self._redis = redis
         self._opening: dict[str, asyncio.Future[bool]] = {}
         self._to_open: list[str] = []
@@ -189,6 +193,7 @@ class Worker:
             self.hub.resume(name, head, at)
             if name in topics:
                 self._stand(name, at)
+        self.hub.fanout.flush(at.monotonic_s)
 
     def _begins_anew(self, name: str, head: Head) -> bool:
         topic = self.hub.topics.get(name)
@@ -210,6 +215,23 @@ class Worker:
             if name.startswith("status:"):
                 self._heard_status(Channel.parse(name), publication, at)
             self.hub.publish(name, publication, at)
+        self._flush_soon(at.monotonic_s)
+
+    def _flush_soon(self, now_s: float) -> None:
+        """At once where the last flush is long ago; else at the end of the window, with more."""
+        if self._flush_timer is not None:
+            return
+        early_s = self._flushed_s + self.settings.join_window_ms / 1_000 - now_s
+        if early_s <= 0:
+            self._flushed_s = now_s
+            self.hub.fanout.flush(now_s)
+        else:
+            self._flush_timer = asyncio.get_running_loop().call_later(early_s, self._flush_late)
+
+    def _flush_late(self) -> None:
+        self._flush_timer = None
+        self._flushed_s = self.clock.monotonic_s()
+        self.hub.fanout.flush(self._flushed_s)
 
     def _heard_status(self, channel: Channel, publication: Publication, at: Moment) -> None:
         if channel.symbol != STATUS_SYMBOL:
@@ -241,11 +263,17 @@ class Worker:
     def _stand_all(self, at: Moment) -> None:
         for name in self.hub.topics:
             self._stand(name, at)
+        self.hub.fanout.flush(at.monotonic_s)
 
     async def _refresh_directory(self) -> None:
         names = await self._redis.smembers(DIRECTORY_KEY)
         texts = (name.decode(errors="replace") for name in names if isinstance(name, bytes))
         self.directory.fill(texts, self.clock.monotonic_s())
+        for venue in self._watched_venues():
+            # Perhaps its feed has begun only after its channels were opened.
+            status = status_channel(venue)
+            if status.name in self.directory and status.name not in self.hub.topics:
+                self._opened(status)
 
     async def _keep_directory(self) -> None:
         while True:
@@ -286,10 +314,13 @@ class Worker:
                 heartbeat_due_s += heartbeat_s
                 self._beat(at)
 
+    def _watched_venues(self) -> set[str]:
+        return {topic.channel.venue for topic in self.hub.topics.values() if topic.sessions}
+
     def _close_idle(self, now_s: float) -> None:
         """Closes what nobody watches. Whoever watches a venue's channel watches its status too."""
         topics = self.hub.topics
-        watched = {topic.channel.venue for topic in topics.values() if topic.sessions}
+        watched = self._watched_venues()
         idle = [
             topics[name].channel
             for name in self.hub.idle(now_s, self.settings.channel_linger_s)
@@ -305,10 +336,12 @@ class Worker:
     def _beat(self, at: Moment) -> None:
         """A heartbeat for each session that was sent nothing since the last time."""
         for session in self.hub.sessions:
-            if session.sent == session.last_sent:
+            sent = session.sent + (session.group.sent if session.group is not None else 0)
+            if sent == session.last_sent:
                 session.heartbeats += 1
                 session.say(Heartbeat(session.heartbeats, at.utc_us), at.monotonic_s)
-            session.last_sent = session.sent
+                sent += 1
+            session.last_sent = sent
 
     def _end_slow(self, now_s: float) -> None:
         for session in list(self.hub.sessions):

@@ -1,15 +1,19 @@
 """A subscriber's socket that a test opens and shuts, and what came out of it."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from gateway.errors import CloseRow
+from gateway.fanout import Fanout
 from gateway.frames import unframed
+from gateway.group import Groups
+from gateway.message import Message, Notice
 from gateway.outbox import OutboxLimits
 from gateway.plans import PLANS
 from gateway.protocol import EncodingName, SessionId
-from gateway.session import Session
+from gateway.session import Session, Sink
 
 ROOMY = OutboxLimits(bytes_max=1_048_576, messages_max=2_000, age_max_s=5.0)
 
@@ -19,6 +23,7 @@ class Tap:
 
     def __init__(self, writes_left: int | None = None) -> None:
         self.writes_left = writes_left
+        self.descriptor = -1
         self.writes: list[bytes] = []
         self.closed: CloseRow | None = None
 
@@ -43,6 +48,25 @@ class Tap:
         """Data and announcements of one channel, states aside."""
         told = [message for message in self.heard() if message.get("ch") == channel]
         return [message for message in told if message.get("type") != "state"]
+
+
+class Joined(Fanout):
+    """As in the product: nothing is sent before a flush."""
+
+    def __init__(self) -> None:
+        super().__init__(_no_descriptors)
+
+
+class Unjoined(Joined):
+    """Sends at once what the product joins with what comes next."""
+
+    def send(self, groups: Groups, one: Message | Notice) -> None:
+        super().send(groups, one)
+        self.flush(0.0)
+
+
+def _no_descriptors(sinks: Sequence[Sink], frames: bytes) -> None:
+    raise AssertionError("a Tap has no descriptor to be written to")
 
 
 def session_on(

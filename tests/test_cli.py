@@ -99,7 +99,11 @@ async def test_without_any_redis_server_the_ways_out_are_told(tmp_path: Path) ->
     assert await bare.wait() == 0
     process = await asyncio.create_subprocess_exec(
         *(str(tmp_path / "bare" / "bin" / "python"), "-m", "gateway.cli", "run"),
-        env={"PYTHONPATH": f"{packages}:{REPOSITORY}", "PATH": str(tmp_path)},
+        env={
+            "PYTHONPATH": f"{packages}:{REPOSITORY}",
+            "PATH": str(tmp_path),
+            "TICKGATE_GATEWAY_PORT": "0",
+        },
         cwd=tmp_path,
         stderr=asyncio.subprocess.PIPE,
     )

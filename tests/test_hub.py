@@ -7,7 +7,7 @@ import pytest
 from feeds.market import Channel, Missing, Moment, Publication
 from gateway.hub import Head, Hub, Standing, Topic
 from gateway.session import Session, Subscription
-from tests.tap import Tap, session_on
+from tests.tap import Tap, Unjoined, session_on
 
 NAME = "trade:k:A"
 QUOTES = "quote:k:A"
@@ -23,13 +23,13 @@ def subscriber(hub: Hub, name: str = NAME) -> tuple[Tap, Session]:
     tap = Tap()
     session = session_on(tap)
     hub.sessions.add(session)
-    hub.subscribe(session, name, Subscription("all", "gap"))
+    hub.subscribe(session, [name], Subscription("all", "gap"), 0.0)
     return tap, session
 
 
 def opened(name: str = NAME, head: Head | None = None) -> tuple[Hub, Topic]:
     """A hub with one open channel, whose history has been read."""
-    hub = Hub()
+    hub = Hub(Unjoined())
     topic = hub.open(Channel.parse(name), 0.0)
     hub.resume(name, head, AT)
     return hub, topic
@@ -183,7 +183,7 @@ def test_messages_held_from_an_epoch_that_is_over_do_not_bring_it_back() -> None
 
 
 def test_the_newest_is_known_from_the_history_and_its_repetition_dropped() -> None:
-    hub = Hub()
+    hub = Hub(Unjoined())
     topic = hub.open(Channel.parse(QUOTES), 0.0)
     assert topic.read_after is None
     hub.publish(QUOTES, publication(5), AT)
@@ -226,7 +226,7 @@ def test_an_unsound_payload_of_a_stranger_becomes_a_gap_and_harms_nobody(payload
     tap, binary = Tap(), Tap()
     for taken, encoding in ((tap, "json"), (binary, "msgpack")):
         session = session_on(taken, encoding=encoding)  # type: ignore[arg-type]
-        hub.subscribe(session, CUSTOM, Subscription("all", "gap"))
+        hub.subscribe(session, [CUSTOM], Subscription("all", "gap"), 0.0)
     hub.publish(CUSTOM, Publication("k1", 1, payload), AT)
     hub.publish(CUSTOM, Publication("k1", 2, b'{"ok":true}'), AT)
     assert brief(tap, CUSTOM) == [(1, 1, "feed"), (2,)]
@@ -240,7 +240,7 @@ def test_nesting_just_below_a_limit_can_be_framed_or_is_unsound(depth: int) -> N
     hub, _ = opened(CUSTOM)
     binary = Tap()
     session = session_on(binary, encoding="msgpack")
-    hub.subscribe(session, CUSTOM, Subscription("all", "gap"))
+    hub.subscribe(session, [CUSTOM], Subscription("all", "gap"), 0.0)
     payload = b'{"a":' + b"[" * depth + b"]" * depth + b"}"
     hub.publish(CUSTOM, Publication("k1", 1, payload), AT)
     assert binary.writes
@@ -281,7 +281,7 @@ def test_one_who_has_left_gets_nothing_more() -> None:
     hub, _ = opened()
     tap, session = subscriber(hub)
     other, _ = subscriber(hub)
-    hub.unsubscribe(session, NAME, 1.0)
+    hub.unsubscribe(session, [NAME], 1.0)
     hub.publish(NAME, publication(1), AT)
     assert tap.writes == []
     assert brief(other) == [(1,)]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from feeds.market import Channel, Missing, Moment, Publication
 from gateway.hub import Head, Hub
 from gateway.session import Subscription
-from tests.tap import Tap, session_on
+from tests.tap import Joined, Tap, Unjoined, session_on
 
 NAME = "trade:k:A"
 AT = Moment(1_000_000, 10.0)
@@ -94,7 +94,7 @@ class Listener:
         self.epoch, self.seq = topic.epoch, topic.seq
         self.tap = Tap()
         session = session_on(self.tap, name=name)
-        truth.hub.subscribe(session, NAME, Subscription("all", "gap"))
+        truth.hub.subscribe(session, [NAME], Subscription("all", "gap"), 0.0)
         self.ids: list[str] = []
 
     def check(self) -> None:
@@ -147,17 +147,23 @@ WHATS = ("publish",) * 4 + (
 STEPS = st.lists(st.builds(Step, st.sampled_from(WHATS), st.integers(0, 3)), max_size=40)
 
 
-@given(steps=STEPS, is_new=st.booleans())
+@given(steps=STEPS, is_new=st.booleans(), is_joined=st.booleans())
 @settings(max_examples=1_500)
-@example(steps=[Step("join"), Step("interrupt"), Step("publish", 3)], is_new=True)
-@example(steps=[Step("join"), Step("interrupt"), Step("forget"), Step("publish")], is_new=False)
+@example(steps=[Step("join"), Step("interrupt"), Step("publish", 3)], is_new=True, is_joined=True)
 @example(
-    steps=[Step("join"), Step("publish"), Step("resume racing a loss of memory", 2)], is_new=False
+    steps=[Step("join"), Step("interrupt"), Step("forget"), Step("publish")],
+    is_new=False,
+    is_joined=False,
+)
+@example(
+    steps=[Step("join"), Step("publish"), Step("resume racing a loss of memory", 2)],
+    is_new=False,
+    is_joined=True,
 )
 def test_every_seq_comes_once_in_order_or_is_announced_as_missing(
-    steps: list[Step], is_new: bool
+    steps: list[Step], is_new: bool, is_joined: bool
 ) -> None:
-    hub = Hub()
+    hub = Hub(Joined() if is_joined else Unjoined())
     truth = Truth(hub)
     if not is_new:
         truth.publish()
@@ -191,5 +197,6 @@ def test_every_seq_comes_once_in_order_or_is_announced_as_missing(
                 listeners.append(Listener(truth, f"s{len(listeners)}"))
     hub.hold(NAME)
     truth.resume(0, "")
+    hub.fanout.flush(0.0)
     for listener in listeners:
         listener.check()

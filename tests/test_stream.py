@@ -98,15 +98,18 @@ async def test_both_encodings_say_the_same(gateway: GatewayServer, publish: Publ
 async def test_whoever_missed_nothing_is_told_so(
     gateway: GatewayServer, publish: Publishing
 ) -> None:
-    await publish(trades(1, 3))
+    await publish([*trades(1, 3), *quote("1")])
     async with gateway.client() as client:
-        (accepted,) = await client.subscribe(BTC.name)
-    position = [accepted["epoch"], accepted["seq"]]
+        accepted = await client.subscribe(BTC.name, QUOTES.name)
+    since = {one["ch"]: [one["epoch"], one["seq"]] for one in accepted}
     async with gateway.client() as client:
-        (again,) = await client.subscribe(BTC.name, since={BTC.name: position})
-        assert again["recovered"] is True
-        await publish(trades(4, 4))
-        assert seqs(await client.data(1)) == [4]
+        again = await client.subscribe(BTC.name, QUOTES.name, since=since)
+        assert [one["recovered"] for one in again] == [True, True]
+        await publish([*trades(4, 4), *quote("2")])
+        assert {(told["ch"], told["seq"]) for told in await client.data(2)} == {
+            (BTC.name, 4),
+            (QUOTES.name, 2),
+        }
 
 
 FORGED_POSITIONS: tuple[Any, ...] = (

@@ -83,6 +83,25 @@ async def test_what_was_missed_while_the_bus_was_cut_is_read_from_the_stream(
         assert not [message for message in told if message.get("type") in {"gap", "reset"}]
 
 
+async def test_what_comes_while_the_history_is_read_waits_for_it(
+    redis_server: RedisServer, publish: Publishing
+) -> None:
+    await publish(trades(1, 1))
+    async with (
+        proxy_to(redis_server.socket) as proxy,
+        gateway_through(proxy) as (_, client),
+        asyncio.TaskGroup() as group,
+    ):
+        proxy.answers.delay_s = 0.03
+        hearing = group.create_task(client.hear_whole(2, 301))
+        for number in range(2, 302):
+            await publish(trades(number, number))
+            if number % 60 == 0:
+                proxy.cut()
+            await asyncio.sleep(0.002)
+        await hearing
+
+
 async def test_a_half_open_bus_is_noticed_and_what_it_swallowed_is_repaired(
     redis_server: RedisServer, publish: Publishing
 ) -> None:

@@ -83,16 +83,27 @@ async def test_a_feed_is_listened_to_for_as_long_as_somebody_watches_its_channel
     redis_url: str, publish: Publishing
 ) -> None:
     await publish(trades(1, 1))
+    await publish.status("sim", LIVE)
     settings = changed(channel_linger_s=0.1, feed_silence_limit_s=0.6)
-    async with (
-        gateway_on(redis_url, settings) as gateway,
-        beating(publish),
-        gateway.client() as client,
-    ):
+    async with gateway_on(redis_url, settings) as gateway, gateway.client() as client:
+        async with beating(publish):
+            await client.subscribe(BTC.name)
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1.5):
+                    await client.state(BTC.name, "stale")
+        assert (await client.state(BTC.name, "stale"))["by"] == "feed"
+
+
+async def test_a_feed_that_begins_after_its_channels_is_listened_to_as_well(
+    gateway: GatewayServer, publish: Publishing
+) -> None:
+    await publish(trades(1, 1))
+    async with gateway.client() as client:
         await client.subscribe(BTC.name)
-        with pytest.raises(TimeoutError):
-            async with asyncio.timeout(2.5):
-                await client.state(BTC.name, "stale")
+        await publish.status("sim", LIVE)
+        # Whoever asks for something unknown has the directory read again.
+        await client.ask("subscribe", channels=["trade:sim:NONE"])
+        assert (await client.state(BTC.name, "stale"))["by"] == "feed"
 
 
 async def test_a_channel_nobody_watches_is_closed_and_its_feed_with_it(

@@ -6,11 +6,13 @@ after a close frame nothing is written any more.
 """
 
 import asyncio
+import socket
 from collections.abc import Callable
 from typing import Any, Final
 
 from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
 from websockets.http11 import Request
 from websockets.protocol import State
 
@@ -20,16 +22,24 @@ EXTENSION: Final = "tickgate.frames"
 
 _CLOSE_LIMIT_S: Final = 3.0
 """From a close frame to the end of the socket, whether or not the peer reads."""
-_WRITE_BUFFER_BYTES: Final = 65_536
+_TCP_NOTSENT_LOWAT: Final = 25
+"""linux/tcp.h; the socket module has no name for it before Python 3.12."""
+_NOT_SENT_BYTES: Final = 16_384
+"""More is refused by the kernel: what it swallowed can't be conflated any more."""
 
 
 class FrameSink:
     """The socket of one connection, as a session sees it."""
 
-    __slots__ = ("_connection", "on_ready", "on_shutdown")
+    __slots__ = ("_connection", "descriptor", "is_leaving", "on_busy", "on_ready", "on_shutdown")
 
     def __init__(self, connection: "StreamProtocol") -> None:
         self._connection = connection
+        self.descriptor = -1
+        self.is_leaving = False
+        """The client has closed, or is gone."""
+        self.on_busy: Callable[[], None] | None = None
+        """Called when the socket takes no more, or is about to be closed."""
         self.on_ready: Callable[[], None] | None = None
         """Called when the socket takes more again."""
         self.on_shutdown: Callable[[], None] | None = None
@@ -40,7 +50,7 @@ class FrameSink:
 
     def write(self, frames: bytes) -> None:
         connection = self._connection
-        if not connection.close_sent and not connection.transport.is_closing():
+        if not self.is_leaving and not connection.transport.is_closing():
             connection.transport.write(frames)
 
     def close(self, row: CloseRow) -> None:
@@ -58,12 +68,38 @@ class StreamProtocol(WebSocketsSansIOProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self.transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
+        # Nothing buffered and something buffered are told apart: see broadcast.
+        self.transport.set_write_buffer_limits(high=0)
+        plain = self.transport.get_extra_info("socket")
+        if plain is not None and self.transport.get_extra_info("ssl_object") is None:
+            self.sink.descriptor = plain.fileno()
+            plain.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, _NOT_SENT_BYTES)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._leave()
         super().connection_lost(exc)
         if self.abort_timer is not None:
             self.abort_timer.cancel()
+
+    def handle_close(self, event: Frame) -> None:
+        self._leave()
+        super().handle_close(event)
+
+    def handle_parser_exception(self) -> None:
+        self._leave()
+        super().handle_parser_exception()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self.sink.on_busy is not None:
+            self.sink.on_busy()
+
+    def _leave(self) -> None:
+        """Nothing is written after this: a close frame is the last, and descriptors are reused."""
+        self.sink.descriptor = -1
+        self.sink.is_leaving = True
+        if self.sink.on_busy is not None:
+            self.sink.on_busy()
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -87,6 +123,7 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         """Sends a close frame; the socket is really gone a bounded time later."""
         if self.close_sent or self.disconnected or not self.handshake_complete:
             return
+        self._leave()
         self._end_in_time()
         if self.conn.state is not State.OPEN:
             # The peer has said goodbye before us.

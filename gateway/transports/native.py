@@ -204,6 +204,7 @@ def _connect(sink: FrameSink | QueueSink, session: Session, worker: Worker) -> N
     def goodbye() -> None:
         worker.send_away(session)
 
+    sink.on_busy = session.busy
     sink.on_ready = session.flush
     sink.on_shutdown = goodbye
 

@@ -23,6 +23,8 @@ class QueueSink:
         self._bytes = 0
         self._closing: CloseRow | None = None
         self._wake = asyncio.Event()
+        self.descriptor = -1
+        self.on_busy: Callable[[], None] | None = None
         self.on_ready: Callable[[], None] | None = None
         self.on_shutdown: Callable[[], None] | None = None
         """Never called: only our own server knows when it stops."""
