@@ -1,0 +1,1 @@
+"""Fan-out: one tick into many sockets. `python -m bench.fanout --help`."""
