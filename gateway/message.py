@@ -6,7 +6,8 @@ from feeds.market import Publication
 from gateway.frames import frame
 from gateway.protocol import Announcement, EncodingName, Gap, Reset, encode
 
-_RESERVED = frozenset(("ch", "seq", "gw"))
+_RESERVED = frozenset(("ch", "seq", "gw", "type"))
+"""What the gateway adds, and what tells its announcements from data."""
 _SPARE_LEVELS = 50
 """The limit of nesting is one of the whole stack, which is deeper elsewhere than where we look."""
 

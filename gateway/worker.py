@@ -19,8 +19,9 @@ from gateway.bus import Batch, Bus
 from gateway.directory import Directory
 from gateway.errors import CLOSES
 from gateway.fanout import Fanout
-from gateway.hub import Head, Hub
+from gateway.hub import Hub
 from gateway.key_store import KeyStore, KeysUnavailable, KnownKeys
+from gateway.opener import Opener
 from gateway.outbox import OutboxLimits
 from gateway.protocol import Drain, Heartbeat, SessionId
 from gateway.server.broadcast import write_all
@@ -31,7 +32,6 @@ from gateway.states import STATUS_SYMBOL, States, status_channel
 _log = logging.getLogger(__name__)
 
 _SWEEP_S = 0.5
-_OPEN_AT_ONCE_MAX = 500
 _DIRECTORY_REFRESH_S = 5.0
 _DIRECTORY_FRESH_S = 0.25
 """However many ask for unknown channels, Redis is asked this often at most."""
@@ -63,9 +63,6 @@ class Worker:
         self._flushed_s = float("-inf")
         self._flush_timer: asyncio.TimerHandle | None = None
         self._redis = redis
-        self._opening: dict[str, asyncio.Future[bool]] = {}
-        self._to_open: list[str] = []
-        self._wake_opener = asyncio.Event()
         self._refreshing = asyncio.Lock()
         self.bus = Bus(
             redis,
@@ -74,6 +71,13 @@ class Worker:
             on_batch=self._on_batch,
             on_return=self._on_return,
             on_loss=self._on_loss,
+        )
+        self._opener = Opener(
+            self.bus,
+            self.hub,
+            clock,
+            answer_limit_s=settings.bus_answer_limit_s,
+            on_resumed=self._resumed,
         )
 
     @property
@@ -88,7 +92,7 @@ class Worker:
         """Until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.bus.run(), name="bus")
-            group.create_task(self._keep_opening(), name="opener")
+            group.create_task(self._opener.run(), name="opener")
             group.create_task(self._keep_sweeping(), name="sweep")
             group.create_task(self._keep_directory(), name="directory")
             group.create_task(self._keep_checking_keys(), name="keys")
@@ -108,19 +112,15 @@ class Worker:
                     await asyncio.sleep(_DIRECTORY_FRESH_S - age_s)
                     await self._refresh_directory()
 
-    async def open(self, channels: Sequence[Channel]) -> bool:
-        """Has the hub listen to channels, and know where they are. Whether all could be opened."""
+    async def open(self, channels: Sequence[Channel]) -> None:
+        """Has the hub listen to channels, and to their venues; `is_open` tells the result."""
         statuses = {status_channel(channel.venue) for channel in channels}
-        wanted = {*channels, *(status for status in statuses if status.name in self.directory)}
-        waits = {self._opened(channel) for channel in wanted if self._is_closed(channel)}
-        if not waits:
-            return True
-        done, late = await asyncio.wait(waits, timeout=self.settings.bus_answer_limit_s)
-        return not late and all(wait.result() for wait in done)
+        known = (status for status in statuses if status.name in self.directory)
+        await self._opener.open({*channels, *known})
 
     def is_open(self, channel: Channel) -> bool:
         """Whether the hub hears the channel, and knows where it is."""
-        return channel.name in self.hub.topics and channel.name not in self._opening
+        return self._opener.is_open(channel)
 
     def send_away(self, session: Session) -> None:
         """This process is going to end: says so to one session, and closes it."""
@@ -129,75 +129,15 @@ class Worker:
         session.say(Drain(limit_ms), self.clock.monotonic_s())
         session.end(CLOSES["draining"])
 
-    def _is_closed(self, channel: Channel) -> bool:
-        if not self.is_open(channel):
-            return True
-        topic = self.hub.topics[channel.name]
-        if topic.empty_since_s is not None:
-            # Somebody is about to come: not the moment to close it.
-            topic.empty_since_s = self.clock.monotonic_s()
-        return False
-
-    def _opened(self, channel: Channel) -> asyncio.Future[bool]:
-        """Whether the channel could be opened: shared by all who ask meanwhile."""
-        wait = self._opening.get(channel.name)
-        if wait is None:
-            wait = self._opening[channel.name] = asyncio.get_running_loop().create_future()
-            self.hub.open(channel, self.clock.monotonic_s())
-            self._to_open.append(channel.name)
-            self._wake_opener.set()
-        return wait
-
-    async def _keep_opening(self) -> None:
-        """One at a time, many channels at once: a crowd that comes back costs Redis one reading."""
-        while True:
-            await self._wake_opener.wait()
-            self._wake_opener.clear()
-            names, self._to_open = (
-                self._to_open[:_OPEN_AT_ONCE_MAX],
-                self._to_open[_OPEN_AT_ONCE_MAX:],
-            )
-            if self._to_open:
-                self._wake_opener.set()
-            opened = False
-            try:
-                async with asyncio.timeout(self.settings.bus_answer_limit_s):
-                    await self.bus.subscribe(names)
-                    await self._resume(names)
-                opened = True
-                self._watch_feeds(names)
-            except (RedisError, OSError, TimeoutError) as error:
-                _log.warning("channels can't be opened (%s) count=%d", error, len(names))
-                self.bus.unsubscribe(names)
-                for name in names:
-                    self.hub.close(name)
-            for name in names:
-                self._opening.pop(name).set_result(opened)
-
-    def _watch_feeds(self, opened: Sequence[str]) -> None:
-        now_s = self.clock.monotonic_s()
-        for name in opened:
+    def _resumed(self, names: Sequence[str]) -> None:
+        """Channels whose history has just been read."""
+        at = moment(self.clock)
+        for name in names:
             channel = self.hub.topics[name].channel
             if channel.symbol == STATUS_SYMBOL and channel.kind == "status":
-                self.states.watch(channel.venue, now_s)
-
-    async def _resume(self, names: Sequence[str]) -> None:
-        topics = self.hub.topics
-        after = [(name, topics[name].read_after) for name in names if name in topics]
-        heads = await self.bus.heads(after)
-        anew = [name for name, head in heads.items() if head and self._begins_anew(name, head)]
-        if anew:
-            heads |= await self.bus.heads([(name, None) for name in anew])
-        at = moment(self.clock)
-        for name, head in heads.items():
-            self.hub.resume(name, head, at)
-            if name in topics:
-                self._stand(name, at)
+                self.states.watch(channel.venue, at.monotonic_s)
+            self._stand(name, at)
         self.hub.fanout.flush(at.monotonic_s)
-
-    def _begins_anew(self, name: str, head: Head) -> bool:
-        topic = self.hub.topics.get(name)
-        return topic is not None and topic.begins_anew(head)
 
     def _stand(self, name: str, at: Moment) -> None:
         topic = self.hub.topics[name]
@@ -244,10 +184,7 @@ class Worker:
             self._stand_all(at)
 
     async def _on_return(self) -> None:
-        names = list(self.hub.topics)
-        for start in range(0, len(names), _OPEN_AT_ONCE_MAX):
-            async with asyncio.timeout(self.settings.bus_answer_limit_s):
-                await self._resume(names[start : start + _OPEN_AT_ONCE_MAX])
+        await self._opener.resume_all()
         async with asyncio.timeout(self.settings.bus_answer_limit_s):
             await self._refresh_directory()
         at = moment(self.clock)
@@ -273,7 +210,7 @@ class Worker:
             # Perhaps its feed has begun only after its channels were opened.
             status = status_channel(venue)
             if status.name in self.directory and status.name not in self.hub.topics:
-                self._opened(status)
+                self._opener.begin(status)
 
     async def _keep_directory(self) -> None:
         while True:
@@ -324,7 +261,7 @@ class Worker:
         idle = [
             topics[name].channel
             for name in self.hub.idle(now_s, self.settings.channel_linger_s)
-            if name not in self._opening
+            if not self._opener.is_opening(name)
         ]
         idle = [one for one in idle if not (one.kind == "status" and one.venue in watched)]
         self.bus.unsubscribe([channel.name for channel in idle])
