@@ -19,7 +19,8 @@
 --   count      how many payloads follow: JSON objects without ch, seq, gw and type
 --
 -- Published to tickgate:{<channel>}, and kept in the stream: '<epoch> <seq> <missing> <payload>'.
--- Answers, for each channel in order, its epoch and its seq after the call: {epoch, seq, …}.
+-- Answers, for each channel in order, its epoch and its seq after the call: {epoch, seq, …}. A
+-- channel whose head or log is a key of another type is left out, and answered by '' and 0.
 --
 -- An epoch begins when a channel is new, when Redis lost its memory, or when the head is behind
 -- its own stream: seqs of different epochs can't be compared, and none is ever used twice.
@@ -29,6 +30,11 @@ local function new_epoch(log)
   local now = redis.call('TIME')
   redis.call('DEL', log)
   return string.format('%x%05x', now[1], now[2])
+end
+
+local function spoken_for(log)
+  local kind = redis.call('TYPE', log).ok
+  return kind == 'stream' or kind == 'none'
 end
 
 local publisher, batch = ARGV[1], tonumber(ARGV[2])
@@ -59,11 +65,14 @@ for i = 1, #KEYS, 2 do
   local max, missing, count = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
   at = at + 3
 
-  local known = redis.call('HMGET', head, 'epoch', 'seq', 'publisher', 'batch')
-  local epoch, seq = known[1], tonumber(known[2] or 0)
+  local known = redis.pcall('HMGET', head, 'epoch', 'seq', 'publisher', 'batch')
+  local spoilt = known.err ~= nil or not spoken_for(log)
+  local epoch, seq = known[1] or false, tonumber(known[2] or 0)
   local seen = publisher ~= '' and known[3] == publisher and tonumber(known[4]) >= batch
 
-  if not seen then
+  if spoilt then
+    epoch, seq = '', 0
+  elseif not seen then
     if not epoch then
       epoch = new_epoch(log)
     end

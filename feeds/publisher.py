@@ -46,7 +46,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class PublisherCounts:
-    """What happened since the start; read by metrics and by the feed's status."""
+    """What happened since the start."""
 
     def __init__(self) -> None:
         self.published = 0
@@ -70,24 +70,27 @@ class _Waiting:
 class _Batch:
     """One script call, ready to send, and to send again."""
 
-    __slots__ = ("arguments", "keys", "number", "ticks")
+    __slots__ = ("arguments", "counts", "keys", "number", "ticks")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.keys: list[str] = []
         self.arguments: list[str | bytes | int] = []
+        self.counts: list[tuple[str, int, int]] = []
+        """Its channels; of each, how many ticks, and how many lost before them."""
         self.ticks = 0
 
     def add(self, waiting: _Waiting, ticks_max: int, tx: bytes) -> int:
         """Takes over what still fits, oldest first; how many ticks that were."""
         channel = waiting.channel
-        missing = f"feed:{waiting.lost}" if waiting.lost else "-"
-        waiting.lost = 0
+        lost, waiting.lost = waiting.lost, 0
+        missing = f"feed:{lost}" if lost else "-"
         count = min(len(waiting.payloads), ticks_max - self.ticks)
         self.keys += (head_key(channel.name), log_key(channel.name))
         self.arguments += (channel.promises.history_max, missing, count)
         take = waiting.payloads.popleft
         self.arguments += [_encode(take())[:-1] + tx for _ in range(count)]
+        self.counts.append((channel.name, count, lost))
         self.ticks += count
         return count
 
@@ -111,11 +114,14 @@ class Publisher:
         self._empty = asyncio.Event()
         self._empty.set()
         self._sha = ""
+        self._spoilt: set[str] = set()
+        """Channels whose keys were seen to be something else; told once."""
 
     def offer(self, ticks: Iterable[Tick]) -> None:
         """Takes ticks for publishing, in order. Never blocks.
 
-        With the buffer full, the oldest of the same channel makes room.
+        With the buffer full, the oldest of the same channel makes room; a channel's only tick
+        is kept, so that a busy one can't cost a quiet one its newest.
         """
         waiting_by_name, room = self._waiting, self._settings.buffer_ticks_max - self._held
         for tick in ticks:
@@ -123,15 +129,13 @@ class Publisher:
             waiting = waiting_by_name.get(name)
             if waiting is None:
                 waiting = waiting_by_name[name] = _Waiting(tick.channel)
-            if room > 0:
-                room -= 1
-                waiting.payloads.append(tick.payload)
-            else:
+            if room <= 0 and waiting.payloads:
                 waiting.lost += 1
                 self.counts.dropped += 1
-                if waiting.payloads:
-                    waiting.payloads.popleft()
-                    waiting.payloads.append(tick.payload)
+                waiting.payloads.popleft()
+            else:
+                room -= 1
+            waiting.payloads.append(tick.payload)
         self._held = self._settings.buffer_ticks_max - room
         if self._held:
             self._empty.clear()
@@ -182,8 +186,6 @@ class Publisher:
             backoff_s = _BACKOFF_FIRST_S
 
     async def _flush(self) -> None:
-        if self._new_channels:
-            await self._announce(set(self._new_channels))
         if self._in_flight:
             self.counts.retried_batches += len(self._in_flight)
         else:
@@ -194,6 +196,8 @@ class Publisher:
             self._wake.set()
         elif not self._in_flight:
             self._empty.set()
+        if self._new_channels:
+            await self._announce(set(self._new_channels))
 
     def _take_batches(self) -> list[_Batch]:
         """A channel stands in at most one of them, so that one's failure can't reorder another."""
@@ -231,11 +235,23 @@ class Publisher:
                 unsent.append(batch)
                 failure = failure or answer
             else:
-                self.counts.published += batch.ticks
+                self._published(batch, answer[::2])
         self._in_flight = unsent
         self.counts.flush_s = self._clock.monotonic_s() - started_s
         if failure is not None:
             raise self._explained(failure)
+
+    def _published(self, batch: _Batch, epochs: list[bytes]) -> None:
+        """Counts a batch; what a spoilt channel could not take is lost, and nothing else is."""
+        for (name, ticks, lost), epoch in zip(batch.counts, epochs, strict=True):
+            if epoch:
+                self.counts.published += ticks
+                continue
+            self.counts.dropped += ticks
+            self._waiting[name].lost += lost + ticks
+            if name not in self._spoilt:
+                self._spoilt.add(name)
+                _log.error("a key of channel %s has another type in redis: nothing gets in", name)
 
     def _explained(self, failure: Exception) -> Exception:
         if isinstance(failure, NoScriptError):
@@ -251,7 +267,13 @@ class Publisher:
             self.register_again()
 
     async def _announce(self, names: set[str]) -> None:
-        await self._redis.sadd(DIRECTORY_KEY, *names)
+        """Lets them be found. Subscribers who know them already need no directory."""
+        try:
+            await self._redis.sadd(DIRECTORY_KEY, *names)
+        except ResponseError as error:
+            if any(f"{word} " in str(error) for word in _NOT_NOW):
+                raise
+            _log.error("the directory of channels is spoilt (%s)", error)
         self._channels |= names
         self._new_channels = self._new_channels - names
 

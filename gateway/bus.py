@@ -7,12 +7,13 @@ on in one call. Knows whether it is connected, because it pings: a half-open con
 import asyncio
 import logging
 import random
+import ssl
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, cast
 
 import hiredis
 from redis.asyncio import Redis
-from redis.asyncio.connection import parse_url
+from redis.asyncio.connection import ConnectKwargs, SSLConnection, parse_url
 from redis.exceptions import RedisError, ResponseError
 
 from feeds.market import Publication, PublicationError
@@ -142,31 +143,34 @@ class Bus:
         self._on_loss = on_loss
         self._names: set[str] = set()
         self._listener: Listener | None = None
+        self._connection = 0
+        self._is_away = False
+        self._pause_s = _BACKOFF_FIRST_S
+
+    @property
+    def connection(self) -> int:
+        """How many were lost: what was read beside an earlier one may have a hole before now."""
+        return self._connection
 
     async def run(self) -> None:
         """Until cancelled: connects, listens, and connects again, for ever, at most 1 s apart."""
-        backoff_s = _BACKOFF_FIRST_S
-        told = False
         while True:
             try:
                 async with asyncio.timeout(self._silence_limit_s):
                     listener = await self._connect()
-                if told:
-                    told = False
-                    _log.warning("redis is back")
-                backoff_s = _BACKOFF_FIRST_S
                 await self._listen(listener)
             except (OSError, RedisError, TimeoutError) as error:
-                if not told:
-                    told = True
+                if not self._is_away:
+                    self._is_away = True
                     _log.warning("redis is away (%s); trying again", error or type(error).__name__)
             finally:
                 if self._listener is not None:
                     self._listener.abort()
                     self._listener = None
+                    self._connection += 1
                     self._on_loss()
-            await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311
-            backoff_s = min(backoff_s * 2, _BACKOFF_MAX_S)
+            await asyncio.sleep(self._pause_s * random.uniform(0.5, 1.0))  # noqa: S311
+            self._pause_s = min(self._pause_s * 2, _BACKOFF_MAX_S)
 
     async def subscribe(self, names: Sequence[str]) -> None:
         """Returns when Redis has confirmed. Raises ConnectionError; bound the wait outside.
@@ -214,7 +218,7 @@ class Bus:
             _, listener = await loop.create_unix_connection(make, path)
         else:
             host, port = options.get("host", "localhost"), options.get("port", 6379)
-            secure = self._url.startswith("rediss://") or None
+            secure = _ssl_context(options) if self._url.startswith("rediss://") else None
             _, listener = await loop.create_connection(make, host, port, ssl=secure)
         try:
             if password := options.get("password"):
@@ -230,13 +234,23 @@ class Bus:
         self._listener = listener
         async with asyncio.TaskGroup() as group:
             watching = group.create_task(self._watch(listener))
-            try:
-                await self._on_return()
-            except (RedisError, OSError, TimeoutError):
-                listener.abort()
-            error = await listener.closed
+            failure = await self._caught_up(listener)
+            closed = await listener.closed
             watching.cancel()
-        raise ConnectionError(error or "Redis closed the connection")
+        raise failure or ConnectionError(closed or "Redis closed the connection")
+
+    async def _caught_up(self, listener: Listener) -> Exception | None:
+        """Only a Redis that also answers readings is back: one that loads takes subscriptions."""
+        try:
+            await self._on_return()
+        except (RedisError, OSError, TimeoutError) as error:
+            listener.abort()
+            return error
+        if self._is_away:
+            self._is_away = False
+            _log.warning("redis is back")
+        self._pause_s = _BACKOFF_FIRST_S
+        return None
 
     async def _watch(self, listener: Listener) -> None:
         """Ends the connection when nothing, not even the answer to a ping, has come for long."""
@@ -248,6 +262,12 @@ class Bus:
             silent_s = 0.0 if listener.heard != heard else silent_s + interval_s
             heard = listener.heard
         listener.abort()
+
+
+def _ssl_context(options: ConnectKwargs) -> ssl.SSLContext:
+    """As redis-py makes it of a URL's `ssl_…` parameters."""
+    named = {name: value for name, value in options.items() if name != "connection_class"}
+    return SSLConnection(**named).ssl_context.get()  # type: ignore[arg-type]
 
 
 def _is_spoilt(answer: object) -> bool:

@@ -47,7 +47,7 @@ class CloseRow(msgspec.Struct, frozen=True):
 
     @property
     def next(self) -> Next:
-        """4000-4099 stop; 4100-4199 full jitter 0.5-30 s; everything else 0-3 s jitter."""
+        """What the README's section on closes says of the code."""
         return next_after(self.code)
 
 

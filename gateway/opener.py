@@ -71,7 +71,7 @@ class Opener:
         names = list(self._hub.topics)
         for start in range(0, len(names), OPEN_AT_ONCE_MAX):
             async with asyncio.timeout(self._answer_limit_s):
-                await self._resume(names[start : start + OPEN_AT_ONCE_MAX])
+                await self._resume(names[start : start + OPEN_AT_ONCE_MAX], self._bus.connection)
 
     async def run(self) -> None:
         """Opens what is to be opened, until cancelled."""
@@ -90,7 +90,8 @@ class Opener:
         try:
             async with asyncio.timeout(self._answer_limit_s):
                 await self._bus.subscribe(names)
-                await self._resume(names)
+                connection = self._bus.connection
+                await self._resume(names, connection)
         except (RedisError, OSError, TimeoutError) as error:
             _log.warning("channels can't be opened (%s) count=%d", error, len(names))
             self._bus.unsubscribe(names)
@@ -108,13 +109,16 @@ class Opener:
             topic.empty_since_s = self._clock.monotonic_s()
         return False
 
-    async def _resume(self, names: Sequence[str]) -> None:
+    async def _resume(self, names: Sequence[str], connection: int) -> None:
+        """Reads and hands on what belongs before the live messages of one connection."""
         topics = self._hub.topics
         after = [(name, topics[name].read_after) for name in names if name in topics]
         heads = await self._bus.heads(after)
         anew = [name for name, head in heads.items() if head and self._begins_anew(name, head)]
         if anew:
             heads |= await self._bus.heads([(name, None) for name in anew])
+        if self._bus.connection != connection:
+            raise ConnectionError("the bus was interrupted meanwhile")
         at = moment(self._clock)
         for name, head in heads.items():
             self._hub.resume(name, head, at)

@@ -27,7 +27,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     feed_silence_limit_s: float = 3.0
     """Seconds without a venue's status, which comes every second, before it counts as stale."""
     key_cache_s: float = 2.0
-    """Seconds for which a key once read is believed; a revoked one ends sockets within this."""
+    """Seconds for which a key once read is believed; a revoked one ends its sockets within twice
+    this."""
     key_grace_s: float = 60.0
     """Seconds for which known keys are believed while Redis is away."""
     channel_linger_s: float = 30.0

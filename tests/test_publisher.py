@@ -132,7 +132,7 @@ async def test_a_buffer_that_overflows_loses_the_oldest_and_says_so(
         redis_server.kill()
         publisher.offer([*ticks(1, 300), *ticks(1, 50, ETH)])
         publisher.offer(ticks(301, 301))
-        assert publisher.counts.dropped == 251
+        assert publisher.counts.dropped == 250
         redis_server.start()
         await drained(publisher)
         publisher.offer(ticks(51, 51, ETH))
@@ -141,9 +141,29 @@ async def test_a_buffer_that_overflows_loses_the_oldest_and_says_so(
         log = await log_of(redis)
         assert (log[0].seq, log[0].missing) == (202, ("feed", 201))
         assert ids(log) == [one.seq for one in log] == list(range(202, 302))
-        # None of this channel's found room: they are announced before the first that does.
-        (only,) = await log_of(redis, ETH)
-        assert (only.seq, only.missing, ids([only])) == (51, ("feed", 50), [51])
+        # A busy channel never costs a quiet one its newest.
+        newest, next_one = await log_of(redis, ETH)
+        assert (newest.seq, newest.missing, ids([newest])) == (50, ("feed", 49), [50])
+        assert (next_one.seq, next_one.missing, ids([next_one])) == (51, None, [51])
+
+
+@pytest.mark.parametrize("key", [head_key(BTC.name), log_key(BTC.name), DIRECTORY_KEY])
+async def test_a_key_of_another_type_costs_its_own_channel_only(
+    redis_url: str, redis: Redis, key: str
+) -> None:
+    await redis.set(key, "something else")
+    async with publishing(redis_url) as publisher:
+        publisher.register([BTC, ETH])
+        publisher.offer([*ticks(1, 25), *ticks(1, 25, ETH)])
+        await drained(publisher)
+        assert ids(await log_of(redis, ETH)) == list(range(1, 26))
+        if key != DIRECTORY_KEY:
+            assert publisher.counts.dropped == 25
+            await redis.delete(head_key(BTC.name), log_key(BTC.name))
+            publisher.offer(ticks(26, 26))
+            await drained(publisher)
+            (only,) = await log_of(redis)
+            assert (only.missing, ids([only])) == (("feed", 25), [26])
 
 
 async def test_dropping_goes_on_being_told_while_redis_comes_and_goes(

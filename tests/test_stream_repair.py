@@ -274,3 +274,27 @@ async def test_one_spoilt_channel_in_redis_spoils_no_other(
         await client.state(BTC.name, "live")
         await publish(trades(2, 3))
         await client.hear_whole(2, 3)
+
+
+async def test_a_redis_that_takes_subscriptions_but_no_readings_is_not_back(
+    redis: Redis, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with (
+        publishing_on(redis_url) as publish,
+        gateway_on(redis_url) as gateway,
+        gateway.client() as client,
+    ):
+        await publish(trades(1, 5))
+        await client.subscribe(BTC.name)
+        await redis.execute_command("ACL", "SETUSER", "default", "-smembers")
+        connections = gateway.worker.bus.connection
+        await redis.client_kill_filter(_type="pubsub")
+        await client.state(BTC.name, "stale")
+        await until(lambda: gateway.worker.bus.connection >= connections + 4)
+        told = [record.getMessage() for record in caplog.records if "redis is" in record.message]
+        assert len(told) == 1
+        await redis.execute_command("ACL", "SETUSER", "default", "+smembers")
+        await client.state(BTC.name, "live")
+        assert "redis is back" in [record.getMessage() for record in caplog.records]
+        await publish(trades(6, 8))
+        await client.hear_whole(6, 8)

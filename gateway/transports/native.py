@@ -1,13 +1,13 @@
 """The native WebSocket transport: who may connect, and the loop that hears what they say."""
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from urllib.parse import parse_qs
 
 from starlette.responses import JSONResponse
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gateway.conversation import Conversation
 from gateway.errors import CLOSES, CloseRow, CommandError
@@ -37,6 +37,8 @@ from gateway.worker import Worker
 
 _log = logging.getLogger(__name__)
 
+_CLOSE_LIMIT_S = 3.0
+"""For one who doesn't read to take the close."""
 _KEY_PARAMETERS = frozenset(("key", "api_key", "apikey", "token", "access_token", "auth"))
 
 
@@ -52,6 +54,12 @@ class Refusal(Exception):  # noqa: N818 - a word of the protocol
 
 async def serve_stream(websocket: WebSocket) -> None:
     """The ASGI endpoint of `/v1/stream`."""
+    # Gone before it was let in: nobody is left to be told.
+    with contextlib.suppress(WebSocketDisconnect):
+        await _serve(websocket)
+
+
+async def _serve(websocket: WebSocket) -> None:
     worker: Worker = websocket.app.state.worker
     try:
         subprotocol, encoding = _agreed_encoding(websocket)
@@ -184,7 +192,7 @@ async def _hear(websocket: WebSocket, worker: Worker, session: Session) -> None:
         await conversation.answer(command)
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def _sink_of(
     websocket: WebSocket, encoding: EncodingName
 ) -> AsyncIterator[FrameSink | QueueSink]:
@@ -233,4 +241,6 @@ async def _reply(websocket: WebSocket, encoding: EncodingName, reply: Announceme
 
 
 async def _close(websocket: WebSocket, row: CloseRow) -> None:
-    await websocket.close(row.code, row.text)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_CLOSE_LIMIT_S):
+            await websocket.close(row.code, row.text)
