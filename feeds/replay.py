@@ -24,8 +24,8 @@ RecordedFrame = Frame
 
 _DRAIN_TICKS = 1_000
 """Ticks offered before the bus is waited for: far fewer than the publisher holds."""
-_YIELD_FRAMES = 500
-"""Frames read before the event loop has a turn."""
+_YIELD_ROWS = 500
+"""Rows read, bad ones too, before the event loop has a turn."""
 _PROGRESS_S = 0.2
 
 
@@ -126,7 +126,7 @@ class ReplayFeed:
         start_s = self._clock.monotonic_s()
         parser = self._make_parser()
         first_us: int | None = None
-        for row in self._read():
+        for number, row in enumerate(self._read()):
             ticks = self._parse(parser, row)
             recorded_us = _recorded_us(row, ticks)
             if self._speed is not None and recorded_us is not None:
@@ -136,6 +136,8 @@ class ReplayFeed:
                     self._timeline = Timeline(first_us, now_us, self._speed)
                 await self._wait_until(start_s + (recorded_us - first_us) / 1e6 / self._speed)
             await self._publish(ticks)
+            if number % _YIELD_ROWS == 0:
+                await asyncio.sleep(0)
 
     async def _newest_us(self) -> int | None:
         """The recording's last moment, found by reading it all; None: it has no times."""
@@ -149,7 +151,7 @@ class ReplayFeed:
             recorded_us = _recorded_us(row, ticks)
             if recorded_us is not None:
                 newest_us = recorded_us if newest_us is None else max(newest_us, recorded_us)
-            if number % _YIELD_FRAMES == 0:
+            if number % _YIELD_ROWS == 0:
                 await asyncio.sleep(0)
         return newest_us
 
@@ -184,8 +186,6 @@ class ReplayFeed:
         if self._undrained >= _DRAIN_TICKS:
             self._undrained = 0
             await self._bus.drain()
-        if self.progress.frames % _YIELD_FRAMES == 0:
-            await asyncio.sleep(0)
         now_s = self._clock.monotonic_s()
         if now_s - self._shown_s >= _PROGRESS_S:
             self._shown_s = now_s

@@ -1,22 +1,36 @@
 """What the venues' JSON has in common: numbers as written, trade ids, a book's empty side. Pure."""
 
 import re
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import msgspec
 
 from feeds.market import Channel, Tick, Trade, digits
 from feeds.market.digits import is_zero
+from feeds.venue import Event, ParseError
 
-UNREADABLE = (ValueError, RecursionError)
+_UNREADABLE = (ValueError, RecursionError)
 """All that reading a frame may raise: msgspec's errors, ours and Unicode's are ValueErrors, and
 msgspec answers deep nesting with RecursionError."""
+
+Read = Callable[[str | bytes, int | None], Sequence[Event]]
+"""A venue's own reading of a frame and of its receive time in microseconds."""
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 TradeId = Annotated[int, msgspec.Meta(ge=0)] | str
 """Venues write ids as numbers or as text; ours are text, for some are beyond 2^53."""
 
 _TRADE_ID = re.compile(r"[!-~]{1,64}\Z")
+
+
+def parsed(read: Read, frame: str | bytes, received_ns: int | None) -> Sequence[Event]:
+    """What `read` makes of a frame; whatever it raises is a ParseError, with an excerpt."""
+    received_us = None if received_ns is None else received_ns // 1_000
+    try:
+        return read(frame, received_us)
+    except _UNREADABLE as error:
+        raise ParseError(str(error), frame) from error
 
 
 def trade_id(written: int | str) -> str:
@@ -55,10 +69,6 @@ def best(price: str | None) -> str:
 def best_size(size: str | None) -> str | None:
     """What stands at the best price; None where the venue doesn't say. Raises DigitsError."""
     return digits(size) if size else None
-
-
-def microseconds(received_ns: int | None) -> int | None:
-    return None if received_ns is None else received_ns // 1_000
 
 
 def oldest_first(trades: list[tuple[Channel, Trade]]) -> list[Tick]:

@@ -167,7 +167,16 @@ class EmbeddedRedis:
 
 
 def _client(socket: Path) -> Redis:
-    return Redis(unix_socket_path=str(socket), retry=Retry(NoBackoff(), 0))
+    """Waits without an end of its own: whoever awaits its answers bounds that.
+
+    The timeouts of redis-py go through asyncio.wait_for: on Python 3.11 it swallows cancellations.
+    """
+    return Redis(
+        unix_socket_path=str(socket),
+        retry=Retry(NoBackoff(), 0),
+        socket_timeout=None,
+        socket_connect_timeout=None,
+    )
 
 
 async def _answers(client: Redis) -> bool:

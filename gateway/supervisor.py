@@ -73,6 +73,7 @@ class Supervisor:
         self._stop_limit_s = stop_limit_s
         self._kept: list[_Kept] = []
         self._hurried = False
+        self._stopping = asyncio.Event()
 
     def hurry(self) -> None:
         """Whatever has not ended yet is killed, now and from now on."""
@@ -91,6 +92,7 @@ class Supervisor:
         Raises SupervisorError when a child could not be started or kept dying, and the one that
         `started` raises. When it returns or raises, no child is left.
         """
+        self._stopping = stopping
         try:
             async with asyncio.TaskGroup() as group:
                 work = group.create_task(self._keep_all(children, started))
@@ -119,6 +121,7 @@ class Supervisor:
             group.create_task(started())
 
     async def _start(self, kept: _Kept) -> None:
+        self._leave_if_ending()
         child = kept.child
         process = kept.process = await asyncio.create_subprocess_exec(
             *ended_with_us(child.command),
@@ -129,6 +132,12 @@ class Supervisor:
         )
         if child.ready is not None:
             await child.ready(lambda: process.returncode is None)
+        self._leave_if_ending()
+
+    def _leave_if_ending(self) -> None:
+        """Raises CancelledError once more: what `ready` awaits may have swallowed ours."""
+        if self._hurried or self._stopping.is_set():
+            raise asyncio.CancelledError
 
     async def _keep(self, kept: _Kept) -> None:
         loop = asyncio.get_running_loop()

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from feeds.recording import RecordingWriter
+from feeds.recording import Frame, RecordingWriter, read_rows
 from gateway.commands.settings import Settings
 from gateway.setting import settings_of
 from tests.running_tickgate import REPOSITORY, run_to_end, tickgate_run
+from tests.venue_server import VenueServer, binance_trade
 
 
 def borrow_packages(directory: Path) -> None:
@@ -144,6 +145,51 @@ async def test_a_recording_is_replayed_into_the_running_one(tmp_path: Path) -> N
         async with tickgate.subscribed("trade:replay:BTC-USDT") as subscriber:
             ack = await subscriber.message(type="ack", err=[])
     assert "trade:replay:BTC-USDT" in str(ack["ok"])
+
+
+_LEAVING = """
+import asyncio, sys, time
+from gateway.commands.processes import leave
+async def look_up():
+    asyncio.get_running_loop().run_in_executor(None, time.sleep, 60)
+with asyncio.Runner() as runner:
+    runner.run(look_up())
+    sys.stdout.write("the last word")
+    leave()
+"""
+
+
+async def test_a_thread_that_goes_on_does_not_keep_a_process() -> None:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _LEAVING), cwd=REPOSITORY, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(10):
+            said, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    assert (process.returncode, said) == (0, b"the last word")
+
+
+async def test_a_recording_is_whole_when_record_has_ended(tmp_path: Path) -> None:
+    async with VenueServer() as venue, asyncio.TaskGroup() as group:
+        recording = group.create_task(
+            run_to_end(
+                *("record", "binance", "--seconds", "2", "-o", "binance.jsonl.gz"),
+                data_dir=tmp_path,
+                TICKGATE_VENUE_BINANCE_URL=venue.url,
+            )
+        )
+        await (await venue.next_side()).send(binance_trade(1))
+        status, _, said = await recording
+    assert status == 0
+    assert said.startswith("1 messages, 1 ticks")
+    with (tmp_path / "binance.jsonl.gz").open("rb") as stream:
+        assert binance_trade(1) in [
+            row.frame for row in read_rows(stream) if isinstance(row, Frame)
+        ]
 
 
 async def test_a_record_of_a_venue_that_cant_be_reached_says_so(tmp_path: Path) -> None:

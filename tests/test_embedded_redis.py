@@ -102,6 +102,21 @@ async def test_it_comes_back_on_the_same_socket_after_a_kill(tmp_path: Path) -> 
             assert await redis.ping()
 
 
+async def test_a_cancellation_ends_what_waits_for_it_at_every_step(tmp_path: Path) -> None:
+    """The first command of a new connection is sent and read in a few dozen steps."""
+    embedded = EmbeddedRedis.prepare(tmp_path, {})
+    async with started(embedded) as process:
+        await embedded.ready(lambda: process.returncode is None)
+        for steps in range(1, 41):
+            saving = asyncio.create_task(embedded.save())
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            was_done = saving.done()
+            saving.cancel()
+            await asyncio.wait([saving])
+            assert saving.cancelled() or was_done, f"swallowed after {steps} steps"
+
+
 async def test_it_listens_to_nobody_else_and_bounds_slow_subscribers(tmp_path: Path) -> None:
     async with brief_redis(tmp_path, {}) as url, Redis.from_url(url) as redis:
         socket = Path(url.removeprefix("unix://"))

@@ -122,6 +122,22 @@ async def test_parse_errors_are_counted_told_of_once_and_the_rest_goes_on(
     assert "line 2 is bad (no row)" in caplog.messages[0]
 
 
+async def test_bad_lines_leave_the_event_loop_its_turns() -> None:
+    turns = 0
+
+    async def count_turns() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    found = [*recorded(0), *(BadLine(line, "no row") for line in range(2, 10_002))]
+    counting = asyncio.create_task(count_turns())
+    await a_replay(Drained(), found, ManualClock(), speed=1.0).run()
+    counting.cancel()
+    assert turns >= 20
+
+
 async def test_the_bus_is_waited_for_so_that_nothing_is_dropped() -> None:
     bus = Drained()
     await a_replay(bus, recorded(*range(5_000)), ManualClock(), speed=None).run()

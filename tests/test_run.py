@@ -225,6 +225,8 @@ async def test_the_demo_key_of_an_earlier_run_is_gone(
     async with tickgate_run(tmp_path, REDIS_URL=redis_server.url) as first:
         old = first.key
         assert list(first.pids()) == ["feeds", "gateway"]
+        first.process.kill()
+        await first.process.wait()
     async with (
         tickgate_run(tmp_path, REDIS_URL=redis_server.url) as second,
         Redis.from_url(redis_server.url) as redis,
@@ -233,6 +235,34 @@ async def test_the_demo_key_of_an_earlier_run_is_gone(
         with pytest.raises(InvalidStatus):
             async with second.subscribed("trade:sim:*", key=old):
                 pass
+
+
+async def test_only_its_own_demo_key_is_taken_back_at_the_end(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
+    url = redis_server.url
+    _, key, _ = await run_to_end(
+        "keys", "create", "--label", "demo", data_dir=tmp_path, REDIS_URL=url
+    )
+    mine = key.split("_")[1].encode()
+    other = tmp_path / "other"
+    other.mkdir()
+    async with tickgate_run(tmp_path, REDIS_URL=url) as first, Redis.from_url(url) as redis:
+        async with tickgate_run(other, REDIS_URL=url) as second:
+            demos = {each.key.split("_")[1].encode() for each in (first, second)}
+            assert set(await redis.hkeys(KEYS_KEY)) == {mine, *demos}
+        assert set(await redis.hkeys(KEYS_KEY)) == {mine, first.key.split("_")[1].encode()}
+        assert await first.stop() == 0
+        assert await redis.hkeys(KEYS_KEY) == [mine]
+
+
+async def test_the_demo_key_is_not_kept_by_its_own_redis(tickgate: RunningTickgate) -> None:
+    demo = tickgate.key.split("_")[1]
+    _, listed, _ = await run_to_end("keys", "list", data_dir=tickgate.data_dir)
+    assert demo in listed
+    assert await tickgate.stop() == 0
+    _, listed, _ = await run_to_end("keys", "list", data_dir=tickgate.data_dir)
+    assert demo not in listed
 
 
 # Twice --------------------------------------------------------------------------------------

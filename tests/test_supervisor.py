@@ -1,6 +1,7 @@
 """Processes that belong together: their order, their deaths, and that none is left."""
 
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -183,11 +184,36 @@ async def test_a_child_that_does_not_end_is_killed_when_the_time_is_up(tmp_path:
 async def test_in_a_hurry_nobody_is_waited_for(tmp_path: Path) -> None:
     family = Family(tmp_path)
     loop = asyncio.get_running_loop()
-    loop.call_later(SHORT_S, family.supervisor.hurry)
+
+    async def hurry() -> None:
+        await family.stopping.wait()
+        family.supervisor.hurry()
+
     began_s = loop.time()
-    await family.run(family.child("deaf", 1, _DEAF), family.child("deaf-too", 0, _DEAF))
+    async with asyncio.TaskGroup() as group:
+        group.create_task(hurry())
+        await family.run(family.child("deaf", 1, _DEAF), family.child("deaf-too", 0, _DEAF))
     assert loop.time() - began_s < 5.0
     assert all(is_gone(pid) for _, pid in family.noted("start"))
+
+
+async def test_nothing_is_started_after_a_stop_whose_cancellation_was_swallowed(
+    tmp_path: Path,
+) -> None:
+    family = Family(tmp_path)
+
+    async def ready(_: Callable[[], bool]) -> None:
+        await until(lambda: family.noted("start"))
+        family.stopping.set()
+        with contextlib.suppress(asyncio.CancelledError):  # As asyncio.wait_for of 3.11 may.
+            await asyncio.Event().wait()
+
+    one = family.child("one", 0)
+    one = Child("one", one.command, one.environment, 0, ready=ready)
+    async with asyncio.timeout(10):
+        await family.supervisor.run([one, family.child("two", 1)], family.stopping, no_children)
+    assert [name for name, _ in family.noted("start")] == ["one"]
+    assert [name for name, _ in family.noted("end")] == ["one"]
 
 
 async def test_a_program_that_is_not_there_is_said_to_be_so(

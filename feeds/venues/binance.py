@@ -17,20 +17,18 @@ from feeds.venue import (
     Confirmed,
     Event,
     Leaving,
-    ParseError,
     Refused,
     Subscription,
     TickKind,
     Venue,
 )
 from feeds.wire import (
-    UNREADABLE,
     Count,
     TradeId,
     best,
     best_size,
-    microseconds,
     opening,
+    parsed,
     trade_id,
     written,
 )
@@ -139,10 +137,7 @@ class BinanceParser:
 
     def feed(self, frame: str | bytes, received_ns: int | None) -> Sequence[Event]:
         """See `Parser.feed`."""
-        try:
-            return self._read(frame, microseconds(received_ns))
-        except UNREADABLE as error:
-            raise ParseError(str(error), frame) from error
+        return parsed(self._read, frame, received_ns)
 
     def _read(self, frame: str | bytes, received_us: int | None) -> Sequence[Event]:
         if frame[:1] in ("[", b"["):

@@ -16,13 +16,12 @@ from feeds.venue import (
     Confirmed,
     Event,
     Leaving,
-    ParseError,
     Refused,
     Subscription,
     TickKind,
     Venue,
 )
-from feeds.wire import UNREADABLE, TradeId, best, best_size, microseconds, trade_id, written
+from feeds.wire import TradeId, best, best_size, parsed, trade_id, written
 
 _TRADES: Final = "live_trades_"
 _BOOK: Final = "order_book_"
@@ -98,10 +97,7 @@ class BitstampParser:
 
     def feed(self, frame: str | bytes, received_ns: int | None) -> Sequence[Event]:
         """See `Parser.feed`."""
-        try:
-            return self._read(frame, microseconds(received_ns))
-        except UNREADABLE as error:
-            raise ParseError(str(error), frame) from error
+        return parsed(self._read, frame, received_ns)
 
     def _read(self, frame: str | bytes, received_us: int | None) -> Sequence[Event]:
         outer = _decode_outer(frame)

@@ -14,14 +14,13 @@ from feeds.listing import Listing
 from feeds.market import Channel, Instrument, Quote, Side, Tick, Trade
 from feeds.market.digits import positive
 from feeds.market.times import rfc3339_us
-from feeds.venue import Confirmed, Event, ParseError, Refused, Subscription, TickKind, Venue
+from feeds.venue import Confirmed, Event, Refused, Subscription, TickKind, Venue
 from feeds.wire import (
-    UNREADABLE,
     TradeId,
     best,
     best_size,
-    microseconds,
     oldest_first,
+    parsed,
     trade_id,
     written,
 )
@@ -80,10 +79,7 @@ class KrakenParser:
 
     def feed(self, frame: str | bytes, received_ns: int | None) -> Sequence[Event]:
         """See `Parser.feed`."""
-        try:
-            return self._read(frame, microseconds(received_ns))
-        except UNREADABLE as error:
-            raise ParseError(str(error), frame) from error
+        return parsed(self._read, frame, received_ns)
 
     def _read(self, frame: str | bytes, received_us: int | None) -> Sequence[Event]:
         if frame[:1] in ("[", b"["):

@@ -2,24 +2,21 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Final
 
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from feeds.market import SystemClock
 from feeds.market.bus_names import DIRECTORY_KEY
+from gateway.commands.demo_key import make_demo_key
 from gateway.commands.failure import CommandFailure
 from gateway.commands.redis_access import connected
 from gateway.commands.settings import SIMULATED, Settings
 from gateway.commands.welcome import welcome
 from gateway.embedded_redis import save
-from gateway.key_store import KeyStore
 from gateway.listening import url_of
 from gateway.supervisor import SupervisorError
 
-DEMO_LABEL: Final = "demo"
-DEMO_PLAN: Final = "pro"
 READY_LIMIT_S: Final = 30.0
 """For the gateway to serve."""
 FIRST_CHANNEL_LIMIT_S: Final = 8.0
@@ -34,7 +31,7 @@ async def greet(settings: Settings, *, embedded: bool, say: Callable[[str], None
     url = await gateway_url(settings)
     try:
         async with connected(settings.redis_url) as redis:
-            key = await _demo_key(redis)
+            key = await make_demo_key(redis, Path(settings.data_dir))
             if embedded:
                 await save(redis)
 
@@ -80,15 +77,6 @@ async def answers_ready(host: str, port: int) -> bool:
     except (OSError, ValueError):
         return False
     return status.split(b" ")[1:2] == [b"200"]
-
-
-async def _demo_key(redis: Redis) -> str:
-    """A new one; those of earlier runs are gone: nobody keeps them, and they would pile up."""
-    store = KeyStore(redis, SystemClock())
-    for record in await store.list():
-        if record.label == DEMO_LABEL:
-            await store.forget(record.id)
-    return (await store.create(DEMO_LABEL, DEMO_PLAN))[1]
 
 
 async def _becomes(condition: Callable[[], Awaitable[bool]], limit_s: float) -> bool:

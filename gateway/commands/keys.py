@@ -10,7 +10,7 @@ from rich.table import Table
 
 from feeds.market import SystemClock
 from gateway.commands.failure import STATUS_MISTAKE, CommandFailure
-from gateway.commands.redis_access import redis_of
+from gateway.commands.redis_access import in_time, redis_of
 from gateway.commands.settings import Settings
 from gateway.key_store import KeyStore
 from gateway.keys import KeyRecord
@@ -20,7 +20,7 @@ def create_key(settings: Settings, environ: Mapping[str, str], label: str, plan:
     """Prints the new key, alone, on stdout: `KEY=$(tickgate keys create)`."""
 
     async def create() -> tuple[KeyRecord, str]:
-        async with redis_of(settings, environ) as redis:
+        async with redis_of(settings, environ) as redis, in_time():
             return await KeyStore(redis, SystemClock()).create(label, plan)
 
     record, key = asyncio.run(create())
@@ -32,7 +32,7 @@ def list_keys(settings: Settings, environ: Mapping[str, str]) -> None:
     """A table of all keys; of the keys themselves nothing is known but a hash."""
 
     async def read() -> list[KeyRecord]:
-        async with redis_of(settings, environ) as redis:
+        async with redis_of(settings, environ) as redis, in_time():
             return await KeyStore(redis, SystemClock()).list()
 
     table = Table("id", "label", "plan", "created", "state", box=None, pad_edge=False)
@@ -46,7 +46,7 @@ def revoke_key(settings: Settings, environ: Mapping[str, str], key_id: str) -> N
     """Live connections with the key end within seconds. Raises CommandFailure: no such key."""
 
     async def revoke() -> KeyRecord | None:
-        async with redis_of(settings, environ) as redis:
+        async with redis_of(settings, environ) as redis, in_time():
             return await KeyStore(redis, SystemClock()).revoke(key_id)
 
     if asyncio.run(revoke()) is None:

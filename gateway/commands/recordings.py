@@ -22,7 +22,7 @@ from feeds.recording import Header, RecordingError, RecordingWriter, Row, read_r
 from feeds.replay import ReplayProgress
 from feeds.run import run_replay
 from gateway.commands.failure import STATUS_MISTAKE, CommandFailure
-from gateway.commands.processes import log_to_stderr
+from gateway.commands.processes import leave, log_to_stderr
 from gateway.commands.settings import Settings
 from gateway.commands.stopping import stopping_event
 
@@ -37,11 +37,23 @@ def record_venue(settings: Settings, venue: str, output: str | None, seconds: fl
     """
     log_to_stderr()
     venue_row(venue)
+    with asyncio.Runner() as runner:
+        _record_into(runner, settings, venue, output, seconds)
+        leave()
+
+
+def _record_into(
+    runner: asyncio.Runner,
+    settings: Settings,
+    venue: str,
+    output: str | None,
+    seconds: float | None,
+) -> None:
     name = output or f"{venue}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.jsonl.gz"
     with _created(name) as stream, _shown() as show:
         writer = RecordingWriter(stream, venue, SystemClock().now_ns(), gzip=name.endswith(".gz"))
         with writer:
-            done = asyncio.run(_record(settings, venue, writer, seconds, show))
+            done = runner.run(_record(settings, venue, writer, seconds, show))
     if not done.frames:
         if name != "-":
             Path(name).unlink()

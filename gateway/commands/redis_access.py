@@ -23,8 +23,15 @@ ANSWER_LIMIT_S: Final = 3.0
 
 @contextlib.asynccontextmanager
 async def connected(url: str) -> AsyncIterator[Redis]:
-    """A Redis that has answered. Raises CommandFailure where none does."""
-    async with Redis.from_url(url, retry=Retry(NoBackoff(), 0)) as redis:
+    """A Redis that has answered; what it is asked next, the caller bounds (see `in_time`).
+
+    Raises CommandFailure where none answers.
+    """
+    # The timeouts of redis-py go through asyncio.wait_for, which on Python 3.11 swallows
+    # cancellations, and so Ctrl-C.
+    async with Redis.from_url(
+        url, retry=Retry(NoBackoff(), 0), socket_timeout=None, socket_connect_timeout=None
+    ) as redis:
         try:
             async with asyncio.timeout(ANSWER_LIMIT_S):
                 await redis.ping()
@@ -36,6 +43,16 @@ async def connected(url: str) -> AsyncIterator[Redis]:
             yield redis
             return
     raise CommandFailure(f"no Redis answers at {without_secrets(url)} ({reason}): see REDIS_URL")
+
+
+@contextlib.asynccontextmanager
+async def in_time() -> AsyncIterator[None]:
+    """Bounds what a Redis is asked. Raises CommandFailure when the time is up."""
+    try:
+        async with asyncio.timeout(ANSWER_LIMIT_S):
+            yield
+    except TimeoutError:
+        raise CommandFailure(f"Redis gave no answer within {ANSWER_LIMIT_S:.0f} s") from None
 
 
 @contextlib.asynccontextmanager

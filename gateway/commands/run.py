@@ -12,6 +12,7 @@ from typing import Any
 import click
 import msgspec
 
+from gateway.commands.demo_key import forget_demo_key
 from gateway.commands.greeting import gateway_url, greet
 from gateway.commands.redis_access import clear_left_behind, connected
 from gateway.commands.settings import Settings, environment_with
@@ -75,24 +76,29 @@ async def _run_all(
 ) -> None:
     feeds = Child("feeds", _ours("feeds"), environment_with(settings, environ), _FEEDS)
     children = [feeds, *_workers(settings, environ)]
+    data_dir = Path(settings.data_dir)
     if embedded is None:
         async with connected(settings.redis_url):
             pass  # Without it the children could do nothing but wait.
     else:
-        children.append(_redis(embedded, environ))
+        children.append(_redis(embedded, data_dir, environ))
     url = url_of(settings.gateway.host, settings.gateway.port)
     running = Running(
         os.getpid(), settings.redis_url, url, embedded is not None, started=int(time.time())
     )
 
     async def started() -> None:
-        with announced(Path(settings.data_dir), running):
+        with announced(data_dir, running):
             await greet(settings, embedded=embedded is not None, say=click.echo)
             await asyncio.Event().wait()
 
     redis = "its own Redis" if embedded is not None else "your Redis"
     click.echo(f"starting Tickgate with {redis}; venues: {', '.join(settings.venues) or 'none'}")
-    await _supervise(children, started)
+    try:
+        await _supervise(children, started)
+    finally:
+        if embedded is None:
+            await forget_demo_key(settings.redis_url, data_dir)
 
 
 async def _run_gateway(settings: Settings, environ: Mapping[str, str]) -> None:
@@ -112,14 +118,18 @@ def _workers(settings: Settings, environ: Mapping[str, str]) -> list[Child]:
     return [Child(name, _ours("gateway"), environment, _GATEWAY) for name in names]
 
 
-def _redis(embedded: EmbeddedRedis, environ: Mapping[str, str]) -> Child:
+def _redis(embedded: EmbeddedRedis, data_dir: Path, environ: Mapping[str, str]) -> Child:
+    async def before_stop() -> None:
+        await forget_demo_key(embedded.url, data_dir)
+        await embedded.save_keys()
+
     return Child(
         "Redis",
         embedded.command,
         environ,
         _REDIS,
         ready=embedded.ready,
-        before_stop=embedded.save_keys,
+        before_stop=before_stop,
     )
 
 
