@@ -55,6 +55,11 @@ class States:
             return Standing("waiting")
         if status is None or status.state == "live" or topic.channel.kind == "status":
             return Standing("live")
-        # A feed that was started again and waits for its venue: what we have is old.
-        stale = status.state in ("stale", "waiting")
-        return Standing("stale" if stale else status.state, status.by or "venue")
+        return _of_feed(status)
+
+
+def _of_feed(status: Status) -> Standing:
+    if status.state == "waiting":
+        # A feed that was started again has not reached its venue yet: what we have is old.
+        return Standing("stale", status.by or "feed")
+    return Standing(status.state, status.by or "venue")

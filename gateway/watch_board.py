@@ -233,6 +233,9 @@ class Board:
             case Reconnecting():
                 self.reconnecting = message
                 self.returns_s = at.monotonic_s + message.wait_s
+                for row in self.rows.values():
+                    # What was last heard is no news of now; the ack that follows tells again.
+                    row.state, row.by = "stale", "gateway"
             case Welcome():
                 self.reconnecting = None
 

@@ -180,7 +180,7 @@ async def tickgate_run(
         async with asyncio.TaskGroup() as group:
             reading = group.create_task(tickgate.read())
             try:
-                await tickgate.says("Ctrl-C ends everything.")
+                await tickgate.says("Ctrl-C ends everything")
                 yield tickgate
                 if process.returncode is None:
                     await tickgate.stop()

@@ -67,7 +67,6 @@ def test_a_publication_is_text_that_a_person_can_read() -> None:
         b"k1 1 - ",
         b"k1 1 - []",
         b"k1 1 - {",
-        b'k1 1 - {"a":1} ',
         b"k1 0 - {}",
         b"k1 -1 - {}",
         b"k1 +1 - {}",
@@ -108,3 +107,7 @@ def test_any_bytes_at_all_are_a_publication_or_refused(message: bytes) -> None:
         return
     assert 1 <= publication.seq <= SEQ_MAX
     assert publication.encode().split(b" ", 3)[3] == message.split(b" ", 3)[3]
+
+
+def test_blanks_around_a_payload_are_no_part_of_it() -> None:
+    assert Publication.decode(b'k1 1 -  {"a":1} \r\n').payload == b'{"a":1}'

@@ -216,7 +216,9 @@ async def test_a_key_made_while_it_runs_is_valid_and_ends_when_revoked(
 async def test_revoking_a_key_that_is_none_says_so(tmp_path: Path) -> None:
     status, _, said = await run_to_end("keys", "revoke", "nobody", data_dir=tmp_path)
     assert status == 2
-    assert said == "tickgate: there is no key nobody: see `tickgate keys list`\n"
+    where, refusal = said.splitlines()
+    assert where == f"no Tickgate runs on {tmp_path}: these are the keys kept there"
+    assert refusal == "tickgate: there is no key nobody: see `tickgate keys list`"
 
 
 async def test_the_demo_key_of_an_earlier_run_is_gone(

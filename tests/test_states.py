@@ -91,3 +91,15 @@ def test_one_venues_silence_is_not_anothers(states: States) -> None:
     states.heard("sim", LIVE, 20.0)
     assert states.standing_of(topic_of("trade:sim:AAA-USD"), 20.5) == Standing("live")
     assert states.standing_of(TRADES, 20.5) == Standing("stale", "feed")
+
+
+def test_a_feed_that_has_just_begun_is_to_blame_for_what_is_old(states: States) -> None:
+    states.heard("kraken", Status("waiting", 3), 11.0)
+    assert states.standing_of(TRADES, 11.5) == Standing("stale", "feed")
+    states.heard("kraken", Status("waiting", 3, by="venue"), 12.0)
+    assert states.standing_of(TRADES, 12.5) == Standing("stale", "venue")
+
+
+def test_a_feed_that_said_goodbye_is_closed_however_long_it_is_silent(states: States) -> None:
+    states.heard("kraken", Status("closed", 3, by="feed"), 11.0)
+    assert states.standing_of(TRADES, 99.0) == Standing("closed", "feed")

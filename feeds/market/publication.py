@@ -44,6 +44,8 @@ class Publication(NamedTuple):
         except ValueError as error:
             raise PublicationError(f"not a publication: {message[:60]!r}") from error
         if not (payload.startswith(b"{") and payload.endswith(b"}")):
+            payload = payload.strip(b" \t\r\n")  # JSON's own blanks; few write them
+        if not (payload.startswith(b"{") and payload.endswith(b"}")):
             raise PublicationError(f"not a publication: {message[:60]!r}")
         return cls(name, number, payload, lost)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+import click
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -71,6 +72,7 @@ async def redis_of(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
             if running.embedded:
                 await save(redis)
     else:
+        click.echo(f"no Tickgate runs on {data_dir}: these are the keys kept there", err=True)
         with locked(data_dir):
             clear_left_behind(data_dir)
             async with brief_redis(data_dir, environ) as url, connected(url) as redis:

@@ -29,7 +29,7 @@ Subscribe with any WebSocket client:
 
 (printf '%s\\n' '{auth}' '{subscribe}'; cat) | no_proxy='*' {websockets} {stream}
 
-Ctrl-C ends everything.
+Ctrl-C ends everything, the demo key too; `tickgate keys create` makes one that stays.
 """
 
 
