@@ -175,7 +175,7 @@ class Publisher:
                     away = True
                     _log.warning("redis can't take ticks (%s); holding them", error)
                 self._wake.set()
-                await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311
+                await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
                 backoff_s = min(backoff_s * 2, _BACKOFF_MAX_S)
                 continue
             if away:

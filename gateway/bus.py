@@ -169,7 +169,7 @@ class Bus:
                     self._listener = None
                     self._connection += 1
                     self._on_loss()
-            await asyncio.sleep(self._pause_s * random.uniform(0.5, 1.0))  # noqa: S311
+            await asyncio.sleep(self._pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
             self._pause_s = min(self._pause_s * 2, _BACKOFF_MAX_S)
 
     async def subscribe(self, names: Sequence[str]) -> None:
@@ -267,6 +267,7 @@ class Bus:
 def _ssl_context(options: ConnectKwargs) -> ssl.SSLContext:
     """As redis-py makes it of a URL's `ssl_…` parameters."""
     named = {name: value for name, value in options.items() if name != "connection_class"}
+    # The URL's own words, which redis-py types more narrowly than it reads them.
     return SSLConnection(**named).ssl_context.get()  # type: ignore[arg-type]
 
 
