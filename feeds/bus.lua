@@ -16,7 +16,7 @@
 --   max        messages to keep in the stream (approximately)
 --   missing    '-', or 'feed:7' / 'venue:7': seven messages before the first of these will never
 --              come, and whose fault that is; seq skips them and subscribers are told
---   count      how many payloads follow: JSON objects without ch, seq, gw and type
+--   count      how many payloads follow: JSON objects without ch, seq, gw, n and type
 --
 -- Published to tickgate:{<channel>}, and kept in the stream: '<epoch> <seq> <missing> <payload>'.
 -- Answers, for each channel in order, its epoch and its seq after the call: {epoch, seq, …}. A

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from feeds.market import Publication, PublicationError
 from feeds.market.bus_names import channel_of, head_key, log_key, topic
-from gateway.hub import Head
+from gateway.topic import Head
 
 _log = logging.getLogger(__name__)
 

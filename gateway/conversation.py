@@ -5,10 +5,8 @@ Knows the hub through the worker; knows no socket and no encoding.
 
 from collections.abc import Sequence
 
-from feeds.market import Channel, Position, PositionError
-from feeds.market.channel import OnLag
+from feeds.market import Channel, Kind, Position, PositionError
 from gateway.errors import CommandError
-from gateway.hub import Topic
 from gateway.protocol import (
     Accepted,
     Ack,
@@ -24,11 +22,10 @@ from gateway.protocol import (
     Subscribe,
     Unsubscribe,
 )
+from gateway.rates import ALL, RATES, served
 from gateway.session import Session, Subscription
+from gateway.topic import Topic
 from gateway.worker import Worker
-
-RATES = frozenset(("all",))
-"""The rates that can be asked for; conflated ones are not offered yet, so they are refused."""
 
 _HINTS_MAX = 3
 """A hint among 3,000 symbols takes 15 ms, and everyone on this worker waits for it."""
@@ -56,6 +53,7 @@ class Conversation:
 
     def refuse(self, command_id: CommandId, error: CommandError) -> None:
         row = error.row
+        self._worker.counts.refusals[row.code] += 1
         reply = Error(command_id, row.code, error.detail, row.retry, error.after_ms)
         self._session.say(reply, self._worker.clock.monotonic_s())
 
@@ -76,7 +74,7 @@ class Conversation:
     async def _subscribe(self, command: Subscribe) -> None:
         self._check_count(command.channels)
         if command.rate not in RATES:
-            raise CommandError("bad_rate", f"the rates are {', '.join(sorted(RATES))}")
+            raise CommandError("bad_rate", f"the rates are {', '.join(RATES)}")
         await self._worker.look_up(command.channels)
         wanted, err = self._resolved(command.channels)
         self._check_room(wanted)
@@ -91,6 +89,7 @@ class Conversation:
         topics = self._join(wanted, command, now_s)
         since = command.since or {}
         ok = [self._accepted(topic, since) for topic in topics]
+        self._worker.counts.refusals.update(rejected.code for rejected in err)
         self._session.say(Ack(command.id, ok, err), now_s)
         for topic, accepted in zip(topics, ok, strict=True):
             if topic.channel.name not in had:
@@ -138,32 +137,34 @@ class Conversation:
         return [channel for channel in wanted if is_open(channel)], late
 
     def _join(self, wanted: Sequence[Channel], command: Subscribe, now_s: float) -> list[Topic]:
-        by_on_lag: dict[OnLag, list[str]] = {}
+        names_of: dict[Subscription, list[str]] = {}
         for channel in wanted:
-            on_lag = command.on_lag or channel.promises.on_lag
-            by_on_lag.setdefault(on_lag, []).append(channel.name)
+            subscription = subscription_to(channel.promises, command)
+            names_of.setdefault(subscription, []).append(channel.name)
         hub = self._worker.hub
-        for on_lag, names in by_on_lag.items():
-            hub.subscribe(self._session, names, Subscription(command.rate, on_lag), now_s)
+        for subscription, names in names_of.items():
+            hub.subscribe(self._session, names, subscription, now_s)
         return [hub.topics[channel.name] for channel in wanted]
 
     def _accepted(self, topic: Topic, since: dict[str, object]) -> Accepted:
-        name = topic.channel.name
+        name, rate = topic.channel.name, topic.sessions[self._session].rate
+        seq = topic.place(rate).seq
         return Accepted(
             name,
             topic.epoch,
-            topic.seq if topic.epoch else None,
-            topic.sessions[self._session].rate,
-            _is_at(topic, since[name]) if name in since else None,
+            seq if topic.epoch else None,
+            rate,
+            _is_at(topic.epoch, seq, since[name]) if name in since else None,
             topic.standing.state,
         )
 
     def _send_newest(self, topic: Topic, accepted: Accepted, now_s: float) -> None:
         """The newest value, where it is a state and not an event; or to one who couldn't resume."""
         wanted = topic.channel.promises.newest_at_subscribe or accepted.recovered is False
-        if topic.newest is not None and wanted and not accepted.recovered:
-            on_lag = topic.sessions[self._session].on_lag
-            self._session.deliver(topic.newest, on_lag, now_s)
+        subscription = topic.sessions[self._session]
+        newest = topic.place(subscription.rate).newest
+        if newest is not None and wanted and not accepted.recovered:
+            self._session.deliver(newest, subscription, now_s)
 
     def _unsubscribe(self, command: Unsubscribe) -> Ack:
         self._check_count(command.channels)
@@ -191,12 +192,26 @@ class Conversation:
         return Listing(command.id, [self._accepted(topics[name], {}) for name in held])
 
 
-def _is_at(topic: Topic, position: object) -> bool:
+def subscription_to(kind: Kind, command: Subscribe) -> Subscription:
+    """What a command means for a kind of channel.
+
+    At a rate nothing is lost by overwriting, so there is nothing to announce as a gap; and what is
+    never conflated isn't when its reader is slow, either.
+    """
+    rate, on_lag = served(kind, command.rate), command.on_lag or kind.on_lag
+    if rate != ALL and on_lag == "gap":
+        on_lag = "conflate"
+    elif kind.conflation is None and on_lag == "conflate":
+        on_lag = "gap"
+    return Subscription(rate, on_lag)
+
+
+def _is_at(epoch: str | None, seq: int, position: object) -> bool:
     """Whether a client that stands there has missed nothing."""
     match position:
-        case [str() as epoch, int() as seq]:
+        case [str() as client_epoch, int() as client_seq]:
             try:
-                return Position(epoch, seq).checked() == Position(topic.epoch or "", topic.seq)
+                return Position(client_epoch, client_seq).checked() == Position(epoch or "", seq)
             except PositionError:
                 return False
         case _:

@@ -5,7 +5,8 @@ Between two flushes nothing is sent; before a session changes its group everythi
 
 from collections.abc import Mapping
 
-from gateway.group import Group, GroupKey, Groups, WriteAll
+from gateway.counts import Counts
+from gateway.group import Group, GroupKey, Groups, Want, WriteAll
 from gateway.message import Message, Notice
 from gateway.session import Session
 
@@ -13,7 +14,8 @@ from gateway.session import Session
 class Fanout:
     """All groups of this worker."""
 
-    def __init__(self, write_all: WriteAll) -> None:
+    def __init__(self, write_all: WriteAll, counts: Counts) -> None:
+        self.counts = counts
         self._write_all = write_all
         self._groups: dict[GroupKey, Group] = {}
         self._waiting: list[Group] = []
@@ -29,12 +31,12 @@ class Fanout:
     def flush(self, now_s: float) -> None:
         waiting, self._waiting = self._waiting, []
         for group in waiting:
-            group.flush(self._write_all, now_s)
+            group.flush(self._write_all, self.counts, now_s)
 
-    def regroup(self, session: Session, topics: Mapping[str, Groups], now_s: float) -> None:
-        """Puts a session among those who want the same channels; `topics` has their groups."""
+    def regroup(self, session: Session, places: Mapping[Want, Groups], now_s: float) -> None:
+        """Puts a session among those who want the same; `places` has the groups of each want."""
         before = session.group
-        key = (session.encoding, frozenset(topics))
+        key = (session.encoding, frozenset(places))
         if before is not None and before.key == key:
             return
         self.flush(now_s)
@@ -42,8 +44,8 @@ class Fanout:
             before.remove(session)
             if not before.sessions:
                 del self._groups[before.key]
-        if topics:
+        if places:
             group = self._groups.get(key)
             if group is None:
-                group = self._groups[key] = Group(key, list(topics.values()))
+                group = self._groups[key] = Group(key, list(places.values()))
             group.add(session)

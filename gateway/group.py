@@ -6,11 +6,14 @@ members' sockets have nothing buffered: they are written in one pass. The others
 
 from collections.abc import Callable, Sequence
 
+from gateway.counts import Counts
 from gateway.message import Message, Notice
 from gateway.protocol import EncodingName
 from gateway.session import Session, Sink
 
-GroupKey = tuple[EncodingName, frozenset[str]]
+Want = tuple[str, str]
+"""A channel's name and a rate."""
+GroupKey = tuple[EncodingName, frozenset[Want]]
 WriteAll = Callable[[Sequence[Sink], bytes], None]
 """Writes the same frames to many ready sinks: the edge's way of doing it."""
 
@@ -48,12 +51,14 @@ class Group:
             for groups in self.places:
                 del groups[self]
 
-    def flush(self, write_all: WriteAll, now_s: float) -> None:
+    def flush(self, write_all: WriteAll, counts: Counts, now_s: float) -> None:
         """Sends what waits to everyone, and forgets it."""
         waiting, self.waiting = self.waiting, []
         self.sent += len(waiting)
         encoding = self.encoding
         joined = b"".join([one.frame(encoding) for one in waiting])
+        counts.messages_out += len(waiting) * len(self.sessions)
+        counts.bytes_out += len(joined) * len(self.sessions)
         slow = [] if len(self.fast) == len(self.sessions) else self._slow()
         if self.fast:
             write_all(list(self.fast.values()), joined)

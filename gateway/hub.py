@@ -1,91 +1,20 @@
 """Channels and who listens to them: one publication in, the same frames out to everyone. Pure.
 
 Keeps each open channel's position, so that a hole in seq, a repetition or a new epoch is seen and
-said; and its state, so that silence has a name.
+said; its state, so that silence has a name; and for each rate what waits for its interval's end.
 """
 
 from collections import deque
 from collections.abc import Iterable
-from typing import NamedTuple
 
 from feeds.market import Channel, Moment, Publication
 from gateway.fanout import Fanout
-from gateway.group import Groups
-from gateway.message import Message, Notice, is_sound
-from gateway.protocol import By, Gap, Reset, State, StateName
+from gateway.lane import Pending
+from gateway.message import Notice, is_sound
+from gateway.protocol import By, Gap, Reset, State
+from gateway.rates import LATEST
 from gateway.session import Session, Subscription
-
-_HELD_MAX = 10_000
-"""Live messages of one channel kept while its history is read; an overflow becomes a gap."""
-
-
-class HubCounts:
-    """Since the start."""
-
-    def __init__(self) -> None:
-        self.messages_in = 0
-        self.messages_out = 0
-        self.duplicates = 0
-        self.unsound = 0
-        self.missing_by: dict[By, int] = {}
-
-
-class Standing(NamedTuple):
-    """A channel's state, and whose doing it is if it isn't `live`."""
-
-    state: StateName
-    by: By | None = None
-
-
-class Head(NamedTuple):
-    """What Redis keeps of a channel: where it is, and the messages asked for, oldest first."""
-
-    epoch: str
-    seq: int
-    log: list[Publication]
-
-
-class Topic:
-    """One open channel."""
-
-    __slots__ = (
-        "channel",
-        "empty_since_s",
-        "epoch",
-        "groups",
-        "held",
-        "is_new",
-        "newest",
-        "seq",
-        "sessions",
-        "since_us",
-        "standing",
-    )
-
-    def __init__(self, channel: Channel, now_s: float) -> None:
-        self.channel = channel
-        self.epoch: str | None = None
-        """None until the first message, or until Redis has told its head."""
-        self.seq = 0
-        self.is_new = True
-        """Until its history was read for the first time: then 0 is a position like any other."""
-        self.newest: Message | None = None
-        self.held: deque[Publication] | None = deque(maxlen=_HELD_MAX)
-        """Live messages that wait for the history before them; None: they go straight through."""
-        self.sessions: dict[Session, Subscription] = {}
-        self.groups: Groups = {}
-        self.standing = Standing("waiting")
-        self.since_us = 0
-        self.empty_since_s: float | None = now_s
-
-    @property
-    def read_after(self) -> int | None:
-        """After which seq its history is wanted; None: the newest message is all that matters."""
-        return None if self.is_new else self.seq
-
-    def begins_anew(self, head: Head) -> bool:
-        """Whether Redis is in another epoch, so that `read_after` is no place in its history."""
-        return self.epoch is not None and self.epoch != head.epoch
+from gateway.topic import HELD_MAX, Head, Standing, Topic
 
 
 class Hub:
@@ -95,7 +24,9 @@ class Hub:
         self.topics: dict[str, Topic] = {}
         self.fanout = fanout
         self.sessions: set[Session] = set()
-        self.counts = HubCounts()
+        self.counts = fanout.counts
+        self.pending = Pending()
+        """What waits for the end of its interval, or for the next flush."""
 
     def open(self, channel: Channel, now_s: float) -> Topic:
         """The channel's topic; where it is new, it holds live messages until `resume`."""
@@ -120,26 +51,38 @@ class Hub:
     def subscribe(
         self, session: Session, names: Iterable[str], subscription: Subscription, now_s: float
     ) -> list[Topic]:
-        """Adds or changes a session's subscriptions of open channels."""
+        """Adds or changes a session's subscriptions of open channels; what waits goes out first."""
+        self.fanout.flush(now_s)
         topics = [self.topics[name] for name in names]
+        left: list[tuple[Topic, str]] = []
         for topic in topics:
+            before = topic.sessions.get(session)
+            if before is not None and before.rate != subscription.rate:
+                self._let_go(topic, session, before, subscription.rate, now_s)
+                left.append((topic, before.rate))
+            session.outbox.seal(topic.channel.name)
             topic.sessions[session] = subscription
             topic.empty_since_s = None
             session.channels[topic.channel.name] = subscription
         self._regroup(session, now_s)
+        for topic, rate in left:
+            self._forget_lane(topic, rate)
         return topics
 
     def unsubscribe(self, session: Session, names: Iterable[str], now_s: float) -> None:
         """What was published before goes out first."""
         self.fanout.flush(now_s)
+        left: list[tuple[Topic, str]] = []
         for name in names:
-            del session.channels[name]
+            topic, rate = self.topics[name], session.channels.pop(name).rate
             session.outbox.forget(name)
-            topic = self.topics[name]
+            left.append((topic, rate))
             del topic.sessions[session]
             if not topic.sessions:
                 topic.empty_since_s = now_s
         self._regroup(session, now_s)
+        for topic, rate in left:
+            self._forget_lane(topic, rate)
 
     def leave(self, session: Session, now_s: float) -> None:
         """The session is gone."""
@@ -147,14 +90,42 @@ class Hub:
         self.sessions.discard(session)
 
     def _regroup(self, session: Session, now_s: float) -> None:
-        topics = {name: self.topics[name].groups for name in session.channels}
-        self.fanout.regroup(session, topics, now_s)
+        places = {
+            (name, subscription.rate): self.topics[name].groups_at(subscription.rate)
+            for name, subscription in session.channels.items()
+        }
+        self.fanout.regroup(session, places, now_s)
+
+    def _let_go(
+        self, topic: Topic, session: Session, before: Subscription, rate: str, now_s: float
+    ) -> None:
+        """One who leaves a rate for another gets what is pending, unless the other has it too."""
+        lane = topic.lanes.get(before.rate)
+        pending = None if lane is None else lane.pending
+        if pending is not None and topic.place(rate).seq > pending.before:
+            session.deliver(pending, before, now_s)
+
+    def _forget_lane(self, topic: Topic, rate: str) -> None:
+        lane = topic.lanes.get(rate)
+        if lane is not None and not lane.groups:
+            del topic.lanes[rate]
+            self.pending.discard(lane)
+
+    def flush(self, now_s: float) -> None:
+        """Sends what was published since the last time, but for what an interval's end is for."""
+        self.emit(LATEST)
+        self.fanout.flush(now_s)
+
+    def emit(self, rate: str) -> None:
+        """The end of a rate's interval: what is pending goes out with the next flush."""
+        for lane in self.pending.take(rate):
+            self.fanout.send(lane.groups, lane.take())
 
     def hold(self, name: str) -> None:
         """The bus was interrupted: live messages wait until `resume` has told what came between."""
         topic = self.topics[name]
         if topic.held is None:
-            topic.held = deque(maxlen=_HELD_MAX)
+            topic.held = deque(maxlen=HELD_MAX)
 
     def resume(self, name: str, head: Head | None, at: Moment) -> None:
         """What Redis keeps of a channel, read after a subscription to it was confirmed.
@@ -206,7 +177,7 @@ class Hub:
         if newest is not None and newest.epoch == head.epoch and newest.seq >= head.seq:
             topic.seq = newest.seq
             if self._is_sound(topic, newest):
-                topic.newest = Message(topic.channel.name, newest, at.utc_us)
+                topic.newest = topic.message(newest, at)
 
     def _begin_anew(self, topic: Topic, head: Head, at: Moment) -> None:
         """Redis lost its memory meanwhile: subscribers are told, and get the newest value."""
@@ -224,11 +195,17 @@ class Hub:
             self.counts.unsound += 1
             self._announce_gap(topic, publication.seq, publication.seq, "feed", at)
             return
-        message = topic.newest = Message(topic.channel.name, publication, at.utc_us)
+        before, message = topic.newest, topic.message(publication, at)
+        topic.newest = message
         if topic.standing.state == "waiting":
             self.stand(topic, Standing("live"), at)
-        self.counts.messages_out += len(topic.sessions)
         self.fanout.send(topic.groups, message)
+        for lane in topic.lanes.values():
+            if lane.pending is None:
+                self.pending.add(lane)
+            else:
+                self.counts.conflated += 1
+            lane.add(message, before)
 
     def _is_sound(self, topic: Topic, publication: Publication) -> bool:
         return topic.channel.promises.trusted or is_sound(publication.payload)
@@ -258,7 +235,7 @@ class Hub:
             self._announce_gap(topic, begins, last, missing.by, at)
 
     def _announce_gap(self, topic: Topic, first: int, last: int, by: By, at: Moment) -> None:
-        self.counts.missing_by[by] = self.counts.missing_by.get(by, 0) + last - first + 1
+        self.counts.missing_by[by] += last - first + 1
         self._announce(topic, Gap(topic.channel.name, first, last, by), at)
 
     def _reset(self, topic: Topic, epoch: str, seq: int, at: Moment) -> None:
@@ -266,7 +243,13 @@ class Hub:
         self._announce(topic, Reset(topic.channel.name, epoch, seq, "bus"), at)
 
     def _announce(self, topic: Topic, announcement: Gap | Reset | State, at: Moment) -> None:
-        self.fanout.send(topic.groups, Notice(announcement))
+        notice = Notice(announcement)
+        self.fanout.send(topic.groups, notice)
+        for lane in topic.lanes.values():
+            if notice.seals and lane.pending is not None:
+                self.pending.discard(lane)
+                self.fanout.send(lane.groups, lane.take())
+            self.fanout.send(lane.groups, notice)
 
 
 def _since_epoch(epoch: str | None, held: Iterable[Publication]) -> Iterable[Publication]:

@@ -2,16 +2,20 @@
 
 import msgspec
 
-from feeds.market import Publication
+from feeds.market.channel import Conflation
 from gateway.frames import frame
 from gateway.protocol import Announcement, EncodingName, Gap, Reset, encode
+from gateway.tally import Tally, tally_of
 
-_RESERVED = frozenset(("ch", "seq", "gw", "type"))
+_RESERVED = frozenset(("ch", "seq", "gw", "n", "type"))
 """What the gateway adds, and what tells its announcements from data."""
+_OF_ONE_TRADE = frozenset(("sz", "side", "id"))
+"""What several trades don't have in common: their tally has its own `sz`."""
 _SPARE_LEVELS = 50
 """The limit of nesting is one of the whole stack, which is deeper elsewhere than where we look."""
 
 _decode_json = msgspec.json.Decoder(dict[str, object]).decode
+_encode_json = msgspec.json.Encoder().encode
 _encode_msgpack = msgspec.msgpack.Encoder().encode
 
 
@@ -35,41 +39,104 @@ class Notice:
 
 
 class Message:
-    """One publication of one channel, with `ch`, `seq` and `gw` spliced into its payload."""
+    """One publication of one channel, with `ch`, `seq` and `gw` spliced into its payload.
 
-    __slots__ = ("_frames", "channel", "gw_us", "payload", "seq")
+    Or what stands for several, one after the other: then it carries `n`, their number.
+    """
 
-    def __init__(self, channel: str, publication: Publication, gw_us: int) -> None:
+    __slots__ = ("_frames", "channel", "count", "gw_us", "payload", "seq")
+
+    def __init__(self, channel: str, seq: int, payload: bytes, gw_us: int, count: int = 1) -> None:
         self.channel = channel
-        self.seq = publication.seq
-        self.payload = publication.payload
+        self.seq = seq
+        """The newest that it stands for."""
+        self.payload = payload
         self.gw_us = gw_us
+        self.count = count
         self._frames: dict[EncodingName, bytes] = {}
+
+    @property
+    def before(self) -> int:
+        """The seq before the first that it stands for."""
+        return self.seq - self.count
 
     def frame(self, encoding: EncodingName) -> bytes:
         framed = self._frames.get(encoding)
         if framed is None:
-            framed = self._frames[encoding] = self._framed(encoding, b"%d" % self.gw_us)
+            framed = self._frames[encoding] = self._framed(encoding)
         return framed
 
-    def standing_for(self, count: int, encoding: EncodingName) -> bytes:
-        """The frame of a message that stands for `count`, itself included: it carries `n`."""
-        if count == 1:
-            return self.frame(encoding)
-        return self._framed(encoding, b'%d,"n":%d' % (self.gw_us, count))
+    def merged(self, newer: "Message") -> "Message":
+        """What stands for both; `newer` is of the same channel, and the next."""
+        return Message(
+            newer.channel, newer.seq, newer.payload, newer.gw_us, self.count + newer.count
+        )
 
-    def _framed(self, encoding: EncodingName, ending: bytes) -> bytes:
-        inside = self.payload[1:-1].strip()
-        text = b'{"ch":"%b","seq":%d,%b%b"gw":%b}' % (
+    def _body(self) -> bytes:
+        """The payload as it is sent."""
+        return self.payload
+
+    def _framed(self, encoding: EncodingName) -> bytes:
+        inside = self._body()[1:-1].strip()
+        text = b'{"ch":"%b","seq":%d,%b%b"gw":%d%b}' % (
             self.channel.encode(),
             self.seq,
             inside,
             b"," if inside else b"",
-            ending,
+            self.gw_us,
+            b',"n":%d' % self.count if self.count > 1 else b"",
         )
         if encoding == "json":
             return frame(text, encoding)
         return frame(_encode_msgpack(_decode_json(text)), encoding)
+
+
+class TradeMessage(Message):
+    """A trade; or several trades as one, of which no volume is lost."""
+
+    __slots__ = ("_tally",)
+
+    def __init__(
+        self,
+        channel: str,
+        seq: int,
+        payload: bytes,
+        gw_us: int,
+        count: int = 1,
+        tally: Tally | None = None,
+    ) -> None:
+        super().__init__(channel, seq, payload, gw_us, count)
+        self._tally = tally
+
+    @property
+    def tally(self) -> Tally | None:
+        """None where the payload is no trade that can be counted."""
+        if self._tally is None:
+            self._tally = tally_of(self.payload)
+        return self._tally
+
+    def merged(self, newer: Message) -> Message:
+        mine, its = self.tally, newer.tally if isinstance(newer, TradeMessage) else None
+        if mine is None or its is None:
+            return super().merged(newer)
+        count, tally = self.count + newer.count, mine.plus(its)
+        return TradeMessage(newer.channel, newer.seq, newer.payload, newer.gw_us, count, tally)
+
+    def _body(self) -> bytes:
+        if self._tally is None or self.count == 1:
+            return self.payload
+        newest = _decode_json(self.payload)
+        told = {"px": newest.pop("px")} | self._tally.told()
+        rest = {name: value for name, value in newest.items() if name not in _OF_ONE_TRADE}
+        return _encode_json(told | rest)
+
+
+MESSAGES: dict[Conflation | None, type[Message]] = {
+    None: Message,
+    "newest": Message,
+    "tally": TradeMessage,
+}
+"""How the messages of a kind of channel are conflated."""
 
 
 def is_sound(payload: bytes) -> bool:

@@ -12,7 +12,8 @@ from redis.exceptions import RedisError
 
 from feeds.market import Channel, Clock, moment
 from gateway.bus import Bus
-from gateway.hub import Head, Hub
+from gateway.hub import Hub
+from gateway.topic import Head
 
 _log = logging.getLogger(__name__)
 

@@ -3,13 +3,15 @@
 While there is room everything is kept in order. When it is full it is compacted: each channel
 keeps its newest message (conflate), or a notice of what it lost (gap), or ends the session (close);
 from then on a channel's entry is overwritten in place until the outbox has been emptied.
-Nothing leaves it unsaid: a conflated message carries `n`, a gap names its seqs.
+A subscription at a rate is overwritten in place from the start. Nothing leaves it unsaid: a
+conflated message carries `n`, a gap names its seqs.
 """
 
 from collections import OrderedDict
 from typing import NamedTuple
 
 from feeds.market.channel import OnLag
+from gateway.counts import Counts
 from gateway.message import Message, Notice
 from gateway.protocol import EncodingName, Gap
 
@@ -27,7 +29,6 @@ class _Entry:
 
     __slots__ = (
         "bytes",
-        "count",
         "first_lost",
         "frame",
         "last_lost",
@@ -43,7 +44,6 @@ class _Entry:
         self.frame = b""
         self.message: Message | None = None
         self.on_lag: OnLag = "gap"
-        self.count = 1
         self.first_lost = 0
         self.last_lost = 0
         self.seals = ""
@@ -57,14 +57,15 @@ _OVERHEAD_BYTES = 64
 class Outbox:
     """One session's. Times are monotonic seconds, handed in."""
 
-    def __init__(self, limits: OutboxLimits, encoding: EncodingName) -> None:
+    def __init__(self, limits: OutboxLimits, encoding: EncodingName, counts: Counts) -> None:
+        self._counts = counts
         self._limits = limits
         self._encoding = encoding
         self._entries: OrderedDict[int, _Entry] = OrderedDict()
         """By a growing number. A plain dict finds its first key ever more slowly as others go."""
         self._next = 0
         self._of_channel: dict[str, int] = {}
-        """A compacted outbox's only entry of each channel."""
+        """The entries that their channels' next messages are merged into."""
         self._bytes = 0
         self._frame_bytes = 0
         self._lag_told = False
@@ -75,6 +76,11 @@ class Outbox:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Near enough: what splicing adds is estimated."""
+        return self._bytes
 
     @property
     def has_too_many_replies(self) -> bool:
@@ -95,16 +101,25 @@ class Outbox:
         entry.frame, entry.seals = frame, seals
         self._append_frame(entry)
 
-    def put(self, message: Message, on_lag: OnLag, now_s: float) -> None:
-        """A message of a subscription, to be kept, conflated or announced as lost."""
+    def put(self, message: Message, on_lag: OnLag, now_s: float, *, in_place: bool = False) -> None:
+        """A message of a subscription, to be kept, conflated or announced as lost.
+
+        `in_place`: the newest is all that is wanted, also while there is room.
+        """
         if self.full_since_s is not None:
             self._overwrite(message, on_lag, now_s)
             return
-        entry = _Entry(len(message.payload) + _OVERHEAD_BYTES, now_s)
-        entry.message, entry.on_lag = message, on_lag
-        self._append(entry)
+        if in_place:
+            self._merge(message, on_lag, now_s)
+        else:
+            self._append_message(message, on_lag, now_s)
+            self.seal(message.channel)
         if self._is_full(now_s):
             self._compact(now_s)
+
+    def seal(self, channel: str) -> None:
+        """What waits of a channel stays as it is: what comes next is told after it."""
+        self._of_channel.pop(channel, None)
 
     def look(self, now_s: float) -> None:
         """Compacts an outbox that became full by age alone: nothing more was put, nothing left."""
@@ -127,7 +142,7 @@ class Outbox:
         for number, entry in list(self._entries.items()):
             if entry.message is not None and entry.message.channel == channel:
                 self._remove(number)
-        self._of_channel.pop(channel, None)
+        self.seal(channel)
         if not self._entries:
             self._emptied()
 
@@ -155,11 +170,11 @@ class Outbox:
         if message is None:
             return entry.frame
         if self._of_channel.get(message.channel) == number:
-            del self._of_channel[message.channel]
+            self.seal(message.channel)
         if entry.first_lost:
             gap = Gap(message.channel, entry.first_lost, entry.last_lost, "slow")
             return Notice(gap).frame(self._encoding)
-        return message.standing_for(entry.count, self._encoding)
+        return message.frame(self._encoding)
 
     def _append(self, entry: _Entry) -> int:
         number = self._next
@@ -171,7 +186,13 @@ class Outbox:
     def _append_frame(self, entry: _Entry) -> None:
         self._append(entry)
         self._frame_bytes += entry.bytes
-        self._of_channel.pop(entry.seals, None)
+        self.seal(entry.seals)
+
+    def _append_message(self, message: Message, on_lag: OnLag, now_s: float) -> _Entry:
+        entry = _Entry(len(message.payload) + _OVERHEAD_BYTES, now_s)
+        entry.message, entry.on_lag = message, on_lag
+        self._of_channel[message.channel] = self._append(entry)
+        return entry
 
     def _remove(self, number: int) -> None:
         entry = self._entries.pop(number)
@@ -191,6 +212,7 @@ class Outbox:
         self.full_since_s = now_s
         waiting, self._entries, self._bytes = self._entries, OrderedDict(), 0
         self._frame_bytes = 0
+        self._of_channel.clear()
         for entry in waiting.values():
             if entry.message is None:
                 self._append_frame(entry)
@@ -201,18 +223,23 @@ class Outbox:
         if on_lag == "close":
             self.must_close = True
             return
+        entry = self._merge(message, on_lag, now_s)
+        if on_lag == "gap":
+            entry.first_lost = entry.first_lost or message.before + 1
+            entry.last_lost = message.seq
+            self._counts.missing_by["slow"] += message.count
+
+    def _merge(self, message: Message, on_lag: OnLag, now_s: float) -> _Entry:
+        """Into the entry that waits for it, or one of its own; the entry."""
         number = self._of_channel.get(message.channel)
         # A subscription that has changed its `on_lag` meanwhile begins an entry of its own.
         if number is None or self._entries[number].on_lag != on_lag:
-            entry = _Entry(len(message.payload) + _OVERHEAD_BYTES, now_s)
-            entry.message, entry.on_lag = message, on_lag
-            if on_lag == "gap":
-                entry.first_lost = entry.last_lost = message.seq
-            self._of_channel[message.channel] = self._append(entry)
-            return
+            return self._append_message(message, on_lag, now_s)
         entry = self._entries[number]
-        entry.message = message
+        assert entry.message is not None
         if on_lag == "gap":
-            entry.last_lost = message.seq
+            entry.message = message
         else:
-            entry.count += 1
+            entry.message = entry.message.merged(message)
+            self._counts.conflated += message.count
+        return entry

@@ -114,11 +114,7 @@ class Positions:
         return place is not None and place.epoch == _UNKNOWN and place.seq > 0
 
     def came(self, name: str, seq: int, count: int = 1) -> tuple[bool, Missed | None]:
-        """A message that stands for `count`: whether it is new, and what is missing before it.
-
-        A conflated one promises the newest value only: how its count and the gaps announced
-        beside it overlap isn't told, so nothing is held to be missing before it.
-        """
+        """A message that stands for `count`: whether it is new, and what is missing before it."""
         place = self._places.get(name)
         if place is None:
             self._places[name] = _Place(_UNKNOWN, seq, delivered=True)
@@ -127,7 +123,7 @@ class Positions:
             is_new, place.delivered = not place.delivered, True
             self.repeated += not is_new
             return is_new, None
-        missed = None if count > 1 else place.hole_before(name, seq)
+        missed = place.hole_before(name, seq - count + 1)
         place.seq, place.delivered = seq, True
         return True, missed
 

@@ -4,15 +4,17 @@ The only place that writes to a subscriber: replies, data and notices leave in o
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from feeds.market.channel import OnLag
+from gateway.counts import Counts
 from gateway.errors import CLOSES, CloseRow
 from gateway.limits import Gcra
 from gateway.message import Message, Notice
 from gateway.outbox import Outbox, OutboxLimits
 from gateway.plans import Plan
 from gateway.protocol import Announcement, EncodingName, Lag, SessionId
+from gateway.rates import ALL
 
 if TYPE_CHECKING:
     from gateway.group import Group
@@ -35,14 +37,16 @@ class Sink(Protocol):
         """Says so, and is really gone a bounded time later."""
 
 
-class Subscription:
+class Subscription(NamedTuple):
     """What a session wants of one channel."""
 
-    __slots__ = ("on_lag", "rate")
+    rate: str
+    on_lag: OnLag
 
-    def __init__(self, rate: str, on_lag: OnLag) -> None:
-        self.rate = rate
-        self.on_lag: OnLag = on_lag
+    @property
+    def is_conflated(self) -> bool:
+        """Whether the newest is all that is wanted of what waits."""
+        return self.rate != ALL
 
 
 class Session:
@@ -73,13 +77,14 @@ class Session:
         encoding: EncodingName,
         sink: Sink,
         outbox_limits: OutboxLimits,
+        counts: Counts,
     ) -> None:
         self.id = session_id
         self.key_id = key_id
         self.plan = plan
         self.encoding: EncodingName = encoding
         self.sink = sink
-        self.outbox = Outbox(outbox_limits, encoding)
+        self.outbox = Outbox(outbox_limits, encoding, counts)
         self.commands = Gcra(plan.commands_per_s, plan.commands_burst)
         self.channels: dict[str, Subscription] = {}
         self.group: Group | None = None
@@ -91,7 +96,7 @@ class Session:
         """What `sent` was when the heartbeat was last considered."""
         self.heartbeats = 0
 
-    def deliver(self, message: Message, on_lag: OnLag, now_s: float) -> None:
+    def deliver(self, message: Message, subscription: Subscription, now_s: float) -> None:
         """A message of one of its channels. The publishing path: takes, conflates or ends."""
         if self.closing is not None:
             return
@@ -100,7 +105,7 @@ class Session:
         if not outbox and self.sink.is_ready():
             self.sink.write(message.frame(self.encoding))
             return
-        outbox.put(message, on_lag, now_s)
+        outbox.put(message, subscription.on_lag, now_s, in_place=subscription.is_conflated)
         if outbox.must_close:
             self.end(CLOSES["slow"])
         elif outbox.lag_to_tell():
@@ -133,7 +138,7 @@ class Session:
             if isinstance(one, Notice):
                 self.tell(one, now_s)
             else:
-                self.deliver(one, self.channels[one.channel].on_lag, now_s)
+                self.deliver(one, self.channels[one.channel], now_s)
 
     def busy(self) -> None:
         """The socket takes no more: until `flush`, the outbox does."""

@@ -4,7 +4,7 @@ A feed publishes each venue's status once a second; a status that stops coming i
 """
 
 from feeds.market import Channel, Status
-from gateway.hub import Standing, Topic
+from gateway.topic import Standing, Topic
 
 STATUS_SYMBOL = "VENUE"
 """`status:<venue>:VENUE`: how a venue's feed does as a whole."""

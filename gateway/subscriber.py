@@ -179,7 +179,7 @@ class Subscriber:
                 terms = Terms(command.rate, command.on_lag)
                 for told in ack.ok:
                     self._terms[told.ch] = terms
-                    if _may_conflate(told.ch, terms):
+                    if _is_conflated(told.ch):
                         self._conflated.add(told.ch)
                     self._append(self.positions.accepted(told))
             case Request(command=Unsubscribe()):
@@ -255,9 +255,8 @@ def _batches(names: Sequence[str]) -> Iterator[list[str]]:
         yield list(names[start : start + CHANNELS_PER_COMMAND])
 
 
-def _may_conflate(name: str, terms: Terms) -> bool:
+def _is_conflated(name: str) -> bool:
     try:
-        on_lag = terms.on_lag or Channel.parse(name).promises.on_lag
+        return Channel.parse(name).promises.conflation is not None
     except ChannelError:
         return False  # A kind that a later gateway knows.
-    return terms.rate != "all" or on_lag == "conflate"

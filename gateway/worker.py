@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from feeds.market import Channel, Clock, Moment, Publication, PublicationError, Status, moment
 from feeds.market.bus_names import DIRECTORY_KEY
 from gateway.bus import Batch, Bus
+from gateway.counts import Counts
 from gateway.directory import Directory
 from gateway.errors import CLOSES
 from gateway.fanout import Fanout
@@ -23,6 +24,7 @@ from gateway.hub import Hub
 from gateway.key_store import KeyStore, KeysUnavailable, KnownKeys
 from gateway.opener import Opener
 from gateway.outbox import OutboxLimits
+from gateway.pace import Pace
 from gateway.protocol import Drain, Heartbeat, SessionId
 from gateway.server.broadcast import write_all
 from gateway.session import Session
@@ -47,7 +49,8 @@ class Worker:
     ) -> None:
         self.settings = settings
         self.clock = clock
-        self.hub = Hub(Fanout(write_all))
+        self.counts = Counts()
+        self.hub = Hub(Fanout(write_all, self.counts))
         self.directory = Directory()
         self.states = States(settings.feed_silence_limit_s)
         self.draining = False
@@ -60,8 +63,7 @@ class Worker:
         self.outbox_limits = OutboxLimits(
             settings.outbox_bytes_max, settings.outbox_messages_max, settings.outbox_age_max_s
         )
-        self._flushed_s = float("-inf")
-        self._flush_timer: asyncio.TimerHandle | None = None
+        self._pace = Pace(self.hub, clock, settings.join_window_ms)
         self._redis = redis
         self._refreshing = asyncio.Lock()
         self.bus = Bus(
@@ -137,7 +139,7 @@ class Worker:
             if channel.symbol == STATUS_SYMBOL and channel.kind == "status":
                 self.states.watch(channel.venue, at.monotonic_s)
             self._stand(name, at)
-        self.hub.fanout.flush(at.monotonic_s)
+        self._pace.flush(at)
 
     def _stand(self, name: str, at: Moment) -> None:
         topic = self.hub.topics[name]
@@ -155,23 +157,7 @@ class Worker:
             if name.startswith("status:"):
                 self._heard_status(Channel.parse(name), publication, at)
             self.hub.publish(name, publication, at)
-        self._flush_soon(at.monotonic_s)
-
-    def _flush_soon(self, now_s: float) -> None:
-        """At once where the last flush is long ago; else at the end of the window, with more."""
-        if self._flush_timer is not None:
-            return
-        early_s = self._flushed_s + self.settings.join_window_ms / 1_000 - now_s
-        if early_s <= 0:
-            self._flushed_s = now_s
-            self.hub.fanout.flush(now_s)
-        else:
-            self._flush_timer = asyncio.get_running_loop().call_later(early_s, self._flush_late)
-
-    def _flush_late(self) -> None:
-        self._flush_timer = None
-        self._flushed_s = self.clock.monotonic_s()
-        self.hub.fanout.flush(self._flushed_s)
+        self._pace.flush_soon(at)
 
     def _heard_status(self, channel: Channel, publication: Publication, at: Moment) -> None:
         if channel.symbol != STATUS_SYMBOL:
@@ -200,7 +186,7 @@ class Worker:
     def _stand_all(self, at: Moment) -> None:
         for name in self.hub.topics:
             self._stand(name, at)
-        self.hub.fanout.flush(at.monotonic_s)
+        self._pace.flush(at)
 
     async def _refresh_directory(self) -> None:
         names = await self._redis.smembers(DIRECTORY_KEY)

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from gateway.counts import Counts
 from gateway.errors import CloseRow
 from gateway.fanout import Fanout
 from gateway.frames import unframed
@@ -54,7 +55,7 @@ class Joined(Fanout):
     """As in the product: nothing is sent before a flush."""
 
     def __init__(self) -> None:
-        super().__init__(_no_descriptors)
+        super().__init__(_no_descriptors, Counts())
 
 
 class Unjoined(Joined):
@@ -79,4 +80,5 @@ def session_on(
         encoding=encoding,
         sink=tap,
         outbox_limits=limits,
+        counts=Counts(),
     )

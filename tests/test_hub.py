@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 
 from feeds.market import Channel, Missing, Moment, Publication
-from gateway.hub import Head, Hub, Standing, Topic
+from gateway.hub import Hub
 from gateway.session import Session, Subscription
+from gateway.topic import Head, Standing, Topic
 from tests.tap import Tap, Unjoined, session_on
 
 NAME = "trade:k:A"

@@ -1,6 +1,7 @@
 """Any interleaving of what a bus does, against the truth of what it was.
 
-Every seq reaches a subscriber once and in order, or lies in an announced gap or before a reset.
+Every seq reaches a subscriber once and in order, by itself or inside the `n` of a message that
+stands for several, or lies in an announced gap or before a reset.
 """
 
 from typing import NamedTuple
@@ -9,8 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from feeds.market import Channel, Missing, Moment, Publication
-from gateway.hub import Head, Hub
+from gateway.hub import Hub
 from gateway.session import Subscription
+from gateway.topic import Head
 from tests.tap import Joined, Tap, Unjoined, session_on
 
 NAME = "trade:k:A"
@@ -88,17 +90,36 @@ class Truth:
 class Listener:
     """A subscriber who keeps account of where it is, as the protocol tells it to."""
 
-    def __init__(self, truth: Truth, name: str) -> None:
-        topic = truth.hub.topics[NAME]
+    def __init__(self, truth: Truth, name: str, rate: str) -> None:
         self.truth = truth
-        self.epoch, self.seq = topic.epoch, topic.seq
         self.tap = Tap()
-        session = session_on(self.tap, name=name)
-        truth.hub.subscribe(session, [NAME], Subscription("all", "gap"), 0.0)
+        self.session = session_on(self.tap, name=name)
         self.ids: list[str] = []
+        self.heard = 0
+        self.epoch, self.seq = None, 0
+        self.is_new = True
+        self.ask(rate)
+
+    def ask(self, rate: str) -> None:
+        """Subscribes, or asks for another rate: the ack tells where that goes on from."""
+        [topic] = self.truth.hub.subscribe(self.session, [NAME], Subscription(rate, "gap"), 0.0)
+        self.settle()
+        seq = topic.place(rate).seq
+        assert self.is_new or seq <= self.seq
+        self.epoch, self.seq, self.is_new = topic.epoch, seq, False
+        self.ids.clear()
 
     def check(self) -> None:
-        for told in self.tap.heard_of(NAME):
+        self.settle()
+        if self.truth.seq:
+            # Nothing but gaps tells no epoch.
+            assert self.epoch in {None, self.truth.epoch}
+            assert self.seq == self.truth.seq
+
+    def settle(self) -> None:
+        """Reads on from where it had got to."""
+        told_all = self.tap.heard_of(NAME)
+        for told in told_all[self.heard :]:
             match told.get("type"):
                 case "reset":
                     assert told["epoch"] != self.epoch
@@ -106,12 +127,9 @@ class Listener:
                 case "gap":
                     self._check_gap(told["from"], told["to"], told["by"])
                 case _:
-                    self._check_message(told["seq"], told["id"])
+                    self._check_message(told["seq"], told.get("n", 1), told["id"])
+        self.heard = len(told_all)
         assert len(set(self.ids)) == len(self.ids)
-        if self.truth.seq:
-            # Nothing but gaps tells no epoch.
-            assert self.epoch in {None, self.truth.epoch}
-            assert self.seq == self.truth.seq
 
     def _check_gap(self, first: int, last: int, by: str) -> None:
         assert self.seq + 1 == first <= last
@@ -124,8 +142,8 @@ class Listener:
                 for epoch in {epoch for epoch, _ in self.truth.never_published}
             )
 
-    def _check_message(self, seq: int, identity: str) -> None:
-        assert seq == self.seq + 1
+    def _check_message(self, seq: int, count: int, identity: str) -> None:
+        assert seq == self.seq + count
         epoch = identity.partition("-")[0]
         assert self.epoch in {None, epoch}
         self.epoch, self.seq = epoch, seq
@@ -143,7 +161,10 @@ WHATS = ("publish",) * 4 + (
     "trim",
     "join",
     "resume racing a loss of memory",
+    "end of an interval",
+    "another rate",
 )
+RATES = ("all", "latest", "100ms", "1s")
 STEPS = st.lists(st.builds(Step, st.sampled_from(WHATS), st.integers(0, 3)), max_size=40)
 
 
@@ -152,6 +173,21 @@ STEPS = st.lists(st.builds(Step, st.sampled_from(WHATS), st.integers(0, 3)), max
 @example(steps=[Step("join"), Step("interrupt"), Step("publish", 3)], is_new=True, is_joined=True)
 @example(
     steps=[Step("join"), Step("interrupt"), Step("forget"), Step("publish")],
+    is_new=False,
+    is_joined=False,
+)
+@example(
+    steps=[Step("join", 2), Step("publish"), Step("another rate", 0), Step("publish")],
+    is_new=False,
+    is_joined=True,
+)
+@example(
+    steps=[Step("join", 2), *[Step("publish")] * 2, Step("another rate", 3), Step("publish")],
+    is_new=False,
+    is_joined=True,
+)
+@example(
+    steps=[Step("join", 2), Step("publish"), Step("join", 3), Step("lose"), Step("skip", 2)],
     is_new=False,
     is_joined=False,
 )
@@ -193,10 +229,19 @@ def test_every_seq_comes_once_in_order_or_is_announced_as_missing(
                 truth.forget()
             case "trim":
                 del truth.log[: step.number]
+            case "end of an interval":
+                hub.emit(RATES[max(step.number, 1)])
+                hub.flush(0.0)
+            case "another rate":
+                for listener in listeners[-1:]:
+                    listener.ask(RATES[step.number])
             case _:
-                listeners.append(Listener(truth, f"s{len(listeners)}"))
+                rate = RATES[step.number]
+                listeners.append(Listener(truth, f"s{len(listeners)}", rate))
     hub.hold(NAME)
     truth.resume(0, "")
-    hub.fanout.flush(0.0)
+    for rate in RATES:
+        hub.emit(rate)
+    hub.flush(0.0)
     for listener in listeners:
         listener.check()

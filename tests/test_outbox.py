@@ -9,12 +9,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from feeds.market import Publication
 from feeds.market.channel import OnLag
 from gateway.errors import CLOSES
-from gateway.message import Message
+from gateway.message import Message, TradeMessage
 from gateway.outbox import OutboxLimits
 from gateway.protocol import Gap, Pong, Reset
+from gateway.session import Subscription
 from tests.tap import Tap, session_on
 
 LIMITS = OutboxLimits(bytes_max=1_000_000, messages_max=10, age_max_s=5.0)
@@ -23,8 +23,8 @@ PAD = b"x" * 40_000
 """So that one flush, of about 64 KiB, takes two messages and leaves the rest."""
 
 
-def message(channel: str, seq: int, payload: bytes = b'{"px":"1"}') -> Message:
-    return Message(channel, Publication("k1", seq, payload), 5)
+def message(channel: str, seq: int, payload: bytes = b'{"px":"1"}', count: int = 1) -> Message:
+    return Message(channel, seq, payload, 5, count)
 
 
 def brief(heard: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
@@ -43,7 +43,7 @@ def lagging(on_lag: OnLag, last: int) -> tuple[Tap, Any]:
     tap = Tap(writes_left=0)
     session = session_on(tap, LIMITS)
     for seq in range(1, last + 1):
-        session.deliver(message("trade:k:A", seq), on_lag, 0.0)
+        session.deliver(message("trade:k:A", seq), Subscription("all", on_lag), 0.0)
     return tap, session
 
 
@@ -63,7 +63,7 @@ def test_what_fits_comes_whole_and_in_order(on_lag: OnLag) -> None:
 def test_a_full_outbox_of_a_gap_channel_says_what_it_lost() -> None:
     tap, session = lagging("gap", 30)
     assert drained(tap, session) == [(1, 30, "slow")]
-    session.deliver(message("trade:k:A", 31), "gap", 1.0)
+    session.deliver(message("trade:k:A", 31), Subscription("all", "gap"), 1.0)
     assert brief(tap.heard())[-1] == (31, 1)
 
 
@@ -86,7 +86,7 @@ def test_an_outbox_full_by_age_never_loses_a_message_that_must_not_be_lost() -> 
 def test_replies_are_kept_in_a_full_outbox() -> None:
     tap, session = lagging("conflate", 30)
     session.say(Pong(7, 1), 1.0)
-    session.deliver(message("trade:k:A", 31), "conflate", 1.0)
+    session.deliver(message("trade:k:A", 31), Subscription("all", "conflate"), 1.0)
     drained(tap, session)
     assert [told.get("id") for told in tap.heard() if told.get("type") == "pong"] == [7]
 
@@ -96,10 +96,50 @@ def test_it_is_told_once_that_it_lags_and_again_after_it_was_emptied() -> None:
     drained(tap, session)
     tap.writes_left = 0
     for seq in range(9, 16):
-        session.deliver(message("trade:k:A", seq), "gap", 0.0)
+        session.deliver(message("trade:k:A", seq), Subscription("all", "gap"), 0.0)
     drained(tap, session)
     lags = [told for told in tap.heard() if told.get("type") == "lag"]
     assert [told["queued"] for told in lags] == [5, 5]
+
+
+def test_at_a_rate_the_newest_is_all_that_waits_and_it_counts_the_others() -> None:
+    tap = Tap(writes_left=0)
+    session = session_on(tap, LIMITS)
+    for seq in range(3, 10, 3):
+        for name in ("quote:k:A", "quote:k:B"):
+            merged = message(name, seq, count=3)
+            session.deliver(merged, Subscription("100ms", "conflate"), 0.0)
+    assert len(session.outbox) == 2
+    assert drained(tap, session) == [(9, 9), (9, 9)]
+
+
+def test_of_trades_that_were_conflated_no_volume_is_lost() -> None:
+    tap = Tap(writes_left=0)
+    session = session_on(tap, LIMITS)
+    for seq, side in enumerate(("buy", "sell", "buy"), 1):
+        payload = b'{"px":"10.5%d","sz":"0.30","side":"%b","id":"1","t":%d}' % (
+            seq,
+            side.encode(),
+            seq,
+        )
+        trade = TradeMessage("trade:k:A", seq, payload, 5)
+        session.deliver(trade, Subscription("latest", "conflate"), 0.0)
+    drained(tap, session)
+    assert tap.heard() == [
+        {
+            "ch": "trade:k:A",
+            "seq": 3,
+            "px": "10.53",
+            "sz": "0.90",
+            "buy_sz": "0.60",
+            "vwap": "10.520000",
+            "hi": "10.53",
+            "lo": "10.51",
+            "t": 3,
+            "gw": 5,
+            "n": 3,
+        }
+    ]
 
 
 def test_it_is_too_slow_only_after_having_been_full_for_long() -> None:
@@ -127,13 +167,13 @@ def test_an_outbox_emptied_by_unsubscribing_is_slow_no_more() -> None:
     session.outbox.forget("trade:k:A")
     assert not session.outbox
     assert not session.is_too_slow(100.0, SLOW_LIMIT_S)
-    session.deliver(message("trade:k:B", 1), "gap", 101.0)
+    session.deliver(message("trade:k:B", 1), Subscription("all", "gap"), 101.0)
     assert drained(tap, session)[-1] == (1, 1)
 
 
 def test_what_waits_for_an_ended_subscription_is_dropped_and_nothing_else() -> None:
     tap, session = lagging("gap", 3)
-    session.deliver(message("trade:k:B", 1), "gap", 0.0)
+    session.deliver(message("trade:k:B", 1), Subscription("all", "gap"), 0.0)
     session.outbox.forget("trade:k:A")
     assert drained(tap, session) == [(1, 1)]
     assert tap.heard()[0]["ch"] == "trade:k:B"
@@ -142,7 +182,7 @@ def test_what_waits_for_an_ended_subscription_is_dropped_and_nothing_else() -> N
 def test_a_reset_comes_before_the_messages_of_the_new_epoch() -> None:
     tap, session = lagging("gap", 20)
     session.say(Reset("trade:k:A", "k2", 0, "bus"), 1.0)
-    session.deliver(message("trade:k:A", 1), "gap", 1.0)
+    session.deliver(message("trade:k:A", 1), Subscription("all", "gap"), 1.0)
     tap.writes_left = None
     session.flush()
     told = [(m["type"], m.get("from"), m.get("to")) for m in tap.heard() if m["type"] != "lag"]
@@ -164,7 +204,7 @@ def test_nothing_leaves_after_the_end() -> None:
     tap, session = lagging("gap", 3)
     session.end(CLOSES["key_revoked"])
     session.end(CLOSES["slow"])
-    session.deliver(message("trade:k:A", 4), "gap", 0.0)
+    session.deliver(message("trade:k:A", 4), Subscription("all", "gap"), 0.0)
     session.say(Pong(1, 1), 0.0)
     tap.writes_left = None
     session.flush()
@@ -181,26 +221,31 @@ class Step(NamedTuple):
 
 
 CHANNELS = ("trade:k:A", "trade:k:B", "trade:k:C")
+WHATS = ("merged", "lose", "reset", "want", "forget", "open", "wait")
 NUMBERS = st.integers(1, 6)
 ROUND = [Step("message", channel) for channel in CHANNELS]
 STEPS = st.lists(
     st.builds(
         Step,
-        st.sampled_from(("message",) * 6 + ("lose", "reset", "on_lag", "forget", "open", "wait")),
+        st.sampled_from(("message",) * 6 + WHATS),
         st.sampled_from(CHANNELS),
         NUMBERS,
     ),
     max_size=80,
 )
-ON_LAG: tuple[OnLag, ...] = ("conflate", "gap")
+WANTS = (
+    Subscription("all", "conflate"),
+    Subscription("all", "gap"),
+    Subscription("100ms", "conflate"),
+)
 
 
 class Account:
     """All that a subscriber was meant to hear of one channel, in order, and how far it has."""
 
-    def __init__(self, channel: str, on_lag: OnLag) -> None:
+    def __init__(self, channel: str, want: Subscription) -> None:
         self.channel = channel
-        self.on_lag: OnLag = on_lag
+        self.want = want
         self.next_seq = 1
         self.due: list[tuple[str, int, int]] = []
         """What is still to come: ("message", seq, seq), ("gap", from, to), ("reset", 0, 0)."""
@@ -237,7 +282,9 @@ class Account:
 @given(steps=STEPS)
 @settings(max_examples=300)
 @example([Step("message")] * 12 + [Step("reset"), Step("message"), Step("open", number=6)])
-@example([Step("message")] * 12 + [Step("on_lag"), Step("message"), Step("on_lag")])
+@example([Step("message")] * 12 + [Step("want"), Step("message"), Step("want", number=3)])
+@example([Step("message"), Step("want", number=2), *[Step("message"), Step("merged")] * 2])
+@example([Step("want", number=2), Step("message"), Step("want"), Step("message"), Step("merged")])
 @example([Step("message")] * 12 + [Step("lose"), Step("message"), Step("message")])
 @example([*[Step("message")] * 12, Step("open"), *[Step("message")] * 3, Step("forget")])
 @example([*ROUND * 4, Step("open"), *ROUND, Step("open", number=2), *ROUND])
@@ -245,7 +292,7 @@ class Account:
 def test_nothing_is_lost_unsaid_repeated_or_out_of_order(steps: list[Step]) -> None:
     tap = Tap(writes_left=0)
     session = session_on(tap, LIMITS)
-    accounts = {name: Account(name, ON_LAG[at // 2]) for at, name in enumerate(CHANNELS)}
+    accounts = {name: Account(name, want) for name, want in zip(CHANNELS, WANTS, strict=True)}
     now_s, notices = 0.0, 0
     for step in steps:
         account = accounts[step.channel]
@@ -253,8 +300,14 @@ def test_nothing_is_lost_unsaid_repeated_or_out_of_order(steps: list[Step]) -> N
             case "message":
                 account.due.append(("message", account.next_seq, account.next_seq))
                 padded = message(step.channel, account.next_seq, b'{"pad":"%b"}' % PAD)
-                session.deliver(padded, account.on_lag, now_s)
+                session.deliver(padded, account.want, now_s)
                 account.next_seq += 1
+            case "merged":
+                numbers = range(account.next_seq, account.next_seq + step.number)
+                account.due += [("message", seq, seq) for seq in numbers]
+                merged = message(step.channel, numbers[-1], count=step.number)
+                session.deliver(merged, account.want, now_s)
+                account.next_seq += step.number
             case "lose":
                 first, last = account.next_seq, account.next_seq + step.number - 1
                 account.due.append(("gap", first, last))
@@ -264,8 +317,8 @@ def test_nothing_is_lost_unsaid_repeated_or_out_of_order(steps: list[Step]) -> N
                 account.due.append(("reset", 0, 0))
                 session.say(Reset(step.channel, "k2", 0, "bus"), now_s)
                 account.next_seq, notices = 1, notices + 1
-            case "on_lag":
-                account.on_lag = ON_LAG[1 - ON_LAG.index(account.on_lag)]
+            case "want":
+                account.want = WANTS[step.number % len(WANTS)]
             case "forget":
                 account.settle(tap.heard_of(step.channel))
                 session.outbox.forget(step.channel)

@@ -3,7 +3,7 @@
 import pytest
 
 from feeds.market import Channel, Status
-from gateway.hub import Standing, Topic
+from gateway.topic import Standing, Topic
 from gateway.states import States, status_channel
 
 LIMIT_S = 3.0

@@ -10,6 +10,7 @@ from feeds.market.instrument import SYMBOL_PATTERN
 _VENUE_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
 
 OnLag = Literal["conflate", "gap", "close"]
+Conflation = Literal["newest", "tally"]
 
 
 class ChannelError(ValueError):
@@ -24,6 +25,10 @@ class Kind(msgspec.Struct, frozen=True):
     """What may follow a dot (`book.10`, `candle.1m`); empty: nothing does."""
     newest_at_subscribe: bool
     """Whether the newest message is worth something to one who comes later: a state, no event."""
+    conflation: Conflation | None
+    """What stands for several messages: the newest of them, a tally of trades (volume is never
+    lost), or None: each message is wanted, at every rate. Where it isn't None a payload has no
+    `n` of its own: it is the number of messages that one stands for."""
     on_lag: OnLag
     """What a slow subscriber's full outbox does unless asked otherwise: conflate, gap or close."""
     history_max: int
@@ -32,27 +37,55 @@ class Kind(msgspec.Struct, frozen=True):
     """Whether only our own feeds publish it; else the gateway checks each payload's JSON."""
 
 
+def _state(name: str, *variants: str) -> Kind:
+    """A kind of which the newest message is all that matters."""
+    return Kind(
+        name,
+        variants,
+        newest_at_subscribe=True,
+        conflation="newest",
+        on_lag="conflate",
+        history_max=100,
+    )
+
+
 KINDS: dict[str, Kind] = {
     kind.name: kind
     for kind in (
-        Kind("trade", (), newest_at_subscribe=False, on_lag="gap", history_max=1_000),
-        Kind("quote", (), newest_at_subscribe=True, on_lag="conflate", history_max=100),
-        Kind("book", ("10",), newest_at_subscribe=True, on_lag="conflate", history_max=100),
+        Kind(
+            "trade",
+            (),
+            newest_at_subscribe=False,
+            conflation="tally",
+            on_lag="gap",
+            history_max=1_000,
+        ),
+        _state("quote"),
+        _state("book", "10"),
         Kind(
             "candle",
             ("1s", "1m", "5m", "15m", "1h", "4h", "1d"),
             newest_at_subscribe=True,
+            conflation=None,
             on_lag="gap",
             history_max=1_000,
         ),
-        Kind("price", (), newest_at_subscribe=True, on_lag="conflate", history_max=100),
-        Kind("signal", (), newest_at_subscribe=True, on_lag="close", history_max=1_000),
-        Kind("grade", (), newest_at_subscribe=True, on_lag="conflate", history_max=100),
-        Kind("status", (), newest_at_subscribe=True, on_lag="conflate", history_max=100),
+        _state("price"),
+        Kind(
+            "signal",
+            (),
+            newest_at_subscribe=True,
+            conflation=None,
+            on_lag="close",
+            history_max=1_000,
+        ),
+        _state("grade"),
+        _state("status"),
         Kind(
             "custom",
             (),
             newest_at_subscribe=True,
+            conflation="newest",
             on_lag="gap",
             history_max=1_000,
             trusted=False,

@@ -159,6 +159,7 @@ async def _converse(
             encoding=encoding,
             sink=sink,
             outbox_limits=worker.outbox_limits,
+            counts=worker.counts,
         )
         _connect(sink, session, worker)
         now_s = worker.clock.monotonic_s()

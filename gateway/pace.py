@@ -1,0 +1,70 @@
+"""EDGE: when a worker sends what its hub has: the join window, and the ends of rates' intervals.
+
+Two timers for the whole worker, each set only while something waits for it.
+"""
+
+import asyncio
+from typing import Final
+
+from feeds.market import Clock, Moment, moment
+from gateway.hub import Hub
+from gateway.rates import Wheel
+
+_NOT_EARLIER_S: Final = 0.0005
+"""uvloop's timers round to milliseconds; one that ran early would have to be set again."""
+
+
+class Pace:
+    """Of one hub."""
+
+    def __init__(self, hub: Hub, clock: Clock, join_window_ms: float) -> None:
+        self._hub = hub
+        self._clock = clock
+        self._window_s = join_window_ms / 1_000
+        self._flushed_s = float("-inf")
+        self._flush_timer: asyncio.TimerHandle | None = None
+        self._wheel = Wheel()
+        self._wheel_timer: asyncio.TimerHandle | None = None
+
+    def flush(self, at: Moment) -> None:
+        """At once, but for what waits for an interval's end."""
+        self._wind(at)
+        self._flushed_s = at.monotonic_s
+        self._hub.flush(at.monotonic_s)
+
+    def flush_soon(self, at: Moment) -> None:
+        """At once where the last flush is long ago; else at the end of the window, with more."""
+        if self._flush_timer is not None:
+            self._wind(at)
+            return
+        early_s = self._flushed_s + self._window_s - at.monotonic_s
+        if early_s <= 0:
+            self.flush(at)
+        else:
+            self._wind(at)
+            self._flush_timer = asyncio.get_running_loop().call_later(early_s, self._flush_late)
+
+    def _flush_late(self) -> None:
+        self._flush_timer = None
+        self.flush(moment(self._clock))
+
+    def _wind(self, at: Moment) -> None:
+        if self._wheel.wind(self._hub.pending.rates(), at):
+            self._set(at)
+
+    def _set(self, at: Moment) -> None:
+        if self._wheel_timer is not None:
+            self._wheel_timer.cancel()
+            self._wheel_timer = None
+        due_s = self._wheel.next_s()
+        if due_s is not None:
+            left_s = max(0.0, due_s - at.monotonic_s) + _NOT_EARLIER_S
+            self._wheel_timer = asyncio.get_running_loop().call_later(left_s, self._turn)
+
+    def _turn(self) -> None:
+        self._wheel_timer = None
+        at = moment(self._clock)
+        for rate in self._wheel.take_due(at.monotonic_s):
+            self._hub.emit(rate)
+        self.flush(at)
+        self._set(at)
