@@ -46,7 +46,9 @@ class Message:
 
     __slots__ = ("_frames", "channel", "count", "gw_us", "payload", "seq")
 
-    def __init__(self, channel: str, seq: int, payload: bytes, gw_us: int, count: int = 1) -> None:
+    def __init__(
+        self, channel: str, seq: int, payload: bytes, gw_us: int, *, count: int = 1
+    ) -> None:
         self.channel = channel
         self.seq = seq
         """The newest that it stands for."""
@@ -68,9 +70,8 @@ class Message:
 
     def merged(self, newer: "Message") -> "Message":
         """What stands for both; `newer` is of the same channel, and the next."""
-        return Message(
-            newer.channel, newer.seq, newer.payload, newer.gw_us, self.count + newer.count
-        )
+        count = self.count + newer.count
+        return Message(newer.channel, newer.seq, newer.payload, newer.gw_us, count=count)
 
     def _body(self) -> bytes:
         """The payload as it is sent."""
@@ -102,10 +103,11 @@ class TradeMessage(Message):
         seq: int,
         payload: bytes,
         gw_us: int,
+        *,
         count: int = 1,
         tally: Tally | None = None,
     ) -> None:
-        super().__init__(channel, seq, payload, gw_us, count)
+        super().__init__(channel, seq, payload, gw_us, count=count)
         self._tally = tally
 
     @property
@@ -120,7 +122,9 @@ class TradeMessage(Message):
         if mine is None or its is None:
             return super().merged(newer)
         count, tally = self.count + newer.count, mine.plus(its)
-        return TradeMessage(newer.channel, newer.seq, newer.payload, newer.gw_us, count, tally)
+        return TradeMessage(
+            newer.channel, newer.seq, newer.payload, newer.gw_us, count=count, tally=tally
+        )
 
     def _body(self) -> bytes:
         if self._tally is None or self.count == 1:

@@ -24,7 +24,7 @@ PAD = b"x" * 40_000
 
 
 def message(channel: str, seq: int, payload: bytes = b'{"px":"1"}', count: int = 1) -> Message:
-    return Message(channel, seq, payload, 5, count)
+    return Message(channel, seq, payload, 5, count=count)
 
 
 def brief(heard: list[dict[str, Any]]) -> list[tuple[Any, ...]]:

@@ -3,8 +3,8 @@
 import pytest
 
 from feeds.market import Channel, Status
-from gateway.topic import Standing, Topic
 from gateway.states import States, status_channel
+from gateway.topic import Standing, Topic
 
 LIMIT_S = 3.0
 LIVE = Status("live", 1)
