@@ -187,6 +187,11 @@ class Bus:
         if self._listener is not None:
             self._listener.unsubscribe(names)
 
+    def reconnect(self) -> None:
+        """Ends the connection, if there is one: after the next, everything is read again."""
+        if self._listener is not None:
+            self._listener.abort()
+
     async def heads(self, after: Sequence[tuple[str, int | None]]) -> dict[str, Head | None]:
         """What Redis keeps of channels: after a seq, or (None) the newest message only.
 

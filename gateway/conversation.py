@@ -3,10 +3,12 @@
 Knows the hub through the worker; knows no socket and no encoding.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from feeds.market import Channel, Kind, Position, PositionError
 from gateway.errors import CommandError
+from gateway.history import Entry, conflated
+from gateway.message import Message
 from gateway.protocol import (
     Accepted,
     Ack,
@@ -27,6 +29,11 @@ from gateway.session import Session, Subscription
 from gateway.topic import Topic
 from gateway.worker import Worker
 
+_REPLAY_MAX = 10_000
+"""No stream keeps so many messages: who has missed more is not recovered."""
+_REPLAY_BYTES_MAX = 524_288
+"""Payload told again for one command, half of what may wait for a slow client: who has missed more
+is not recovered in the channels that are over it."""
 _HINTS_MAX = 3
 """A hint among 3,000 symbols takes 15 ms, and everyone on this worker waits for it."""
 
@@ -78,7 +85,9 @@ class Conversation:
         await self._worker.look_up(command.channels)
         wanted, err = self._resolved(command.channels)
         self._check_room(wanted)
+        since = {name: position_in(told) for name, told in (command.since or {}).items()}
         await self._worker.open(wanted)
+        await self._recall(wanted, command.rate, since)
         wanted, late = self._opened(wanted)
         err += late
         if self._session.closing is not None:
@@ -87,12 +96,14 @@ class Conversation:
         had = self._session.channels.keys() & {channel.name for channel in wanted}
         now_s = self._worker.clock.monotonic_s()
         topics = self._join(wanted, command, now_s)
-        since = command.since or {}
-        ok = [self._accepted(topic, since) for topic in topics]
+        missed = self._missed(topics, since)
+        ok = [self._accepted(topic, missed) for topic in topics]
         self._worker.counts.refusals.update(rejected.code for rejected in err)
         self._session.say(Ack(command.id, ok, err), now_s)
         for topic, accepted in zip(topics, ok, strict=True):
-            if topic.channel.name not in had:
+            if accepted.recovered:
+                self._session.replay(missed[accepted.ch] or (), now_s)
+            elif topic.channel.name not in had:
                 self._send_newest(topic, accepted, now_s)
 
     def _check_count(self, names: Sequence[str]) -> None:
@@ -146,7 +157,44 @@ class Conversation:
             hub.subscribe(self._session, names, subscription, now_s)
         return [hub.topics[channel.name] for channel in wanted]
 
-    def _accepted(self, topic: Topic, since: dict[str, object]) -> Accepted:
+    async def _recall(
+        self, wanted: Sequence[Channel], rate: str, since: Mapping[str, Position | None]
+    ) -> None:
+        """Has read what those who come back have missed, where it isn't at hand."""
+        topics = self._worker.hub.topics
+        after: dict[str, int] = {}
+        for channel in wanted:
+            topic, position = topics.get(channel.name), since.get(channel.name)
+            if topic is None or position is None or not self._worker.is_open(channel):
+                continue
+            is_near = topic.seq - _REPLAY_MAX <= position.seq < topic.seq
+            if position.epoch != topic.epoch or not is_near:
+                continue
+            if topic.since(served(channel.promises, rate), position) is None:
+                after[channel.name] = position.seq
+        if after:
+            await self._worker.recall(after)
+
+    def _missed(
+        self, topics: Sequence[Topic], since: Mapping[str, Position | None]
+    ) -> dict[str, list[Entry] | None]:
+        """Of each channel that one comes back to: all that it has missed, or None."""
+        missed: dict[str, list[Entry] | None] = {}
+        left = _REPLAY_BYTES_MAX
+        for topic in topics:
+            name = topic.channel.name
+            if name not in since:
+                continue
+            position, subscription = since[name], topic.sessions[self._session]
+            entries = None if position is None else topic.since(subscription.rate, position)
+            if entries is not None and subscription.is_conflated:
+                entries = conflated(entries)
+            size = sum(len(one.payload) for one in entries or () if isinstance(one, Message))
+            left -= size
+            missed[name] = entries if left >= 0 else None
+        return missed
+
+    def _accepted(self, topic: Topic, missed: Mapping[str, list[Entry] | None]) -> Accepted:
         name, rate = topic.channel.name, topic.sessions[self._session].rate
         seq = topic.place(rate).seq
         return Accepted(
@@ -154,7 +202,7 @@ class Conversation:
             topic.epoch,
             seq if topic.epoch else None,
             rate,
-            _is_at(topic.epoch, seq, since[name]) if name in since else None,
+            missed[name] is not None if name in missed else None,
             topic.standing.state,
         )
 
@@ -206,13 +254,13 @@ def subscription_to(kind: Kind, command: Subscribe) -> Subscription:
     return Subscription(rate, on_lag)
 
 
-def _is_at(epoch: str | None, seq: int, position: object) -> bool:
-    """Whether a client that stands there has missed nothing."""
-    match position:
-        case [str() as client_epoch, int() as client_seq]:
+def position_in(told: object) -> Position | None:
+    """What a client says of where it is; None for what is no position."""
+    match told:
+        case [str() as epoch, int() as seq]:
             try:
-                return Position(client_epoch, client_seq).checked() == Position(epoch or "", seq)
+                return Position(epoch, seq).checked()
             except PositionError:
-                return False
+                return None
         case _:
-            return False
+            return None

@@ -9,9 +9,10 @@ from collections.abc import Iterable
 
 from feeds.market import Channel, Moment, Publication
 from gateway.fanout import Fanout
+from gateway.history import gaps_before
 from gateway.lane import Pending
-from gateway.message import Notice, is_sound
-from gateway.protocol import By, Gap, Reset, State
+from gateway.message import Notice
+from gateway.protocol import Gap, Reset, State
 from gateway.rates import LATEST
 from gateway.session import Session, Subscription
 from gateway.topic import HELD_MAX, Head, Standing, Topic
@@ -27,6 +28,8 @@ class Hub:
         self.counts = fanout.counts
         self.pending = Pending()
         """What waits for the end of its interval, or for the next flush."""
+        self.torn: list[str] = []
+        """Channels with a hole that nobody explains: their history is to be read, and `resume`."""
 
     def open(self, channel: Channel, now_s: float) -> Topic:
         """The channel's topic; where it is new, it holds live messages until `resume`."""
@@ -138,6 +141,7 @@ class Hub:
         if topic is None:
             return
         held, topic.held = topic.held or (), None
+        before = topic.epoch
         if head is not None and topic.is_new:
             self._begin(topic, head, at)
         elif head is not None and topic.begins_anew(head):
@@ -146,10 +150,13 @@ class Hub:
             for publication in head.log:
                 self._accept(topic, publication, at)
         topic.is_new = False
+        if before not in (None, topic.epoch):
+            # Held since before Redis lost its memory: of an epoch that is over.
+            held = [publication for publication in held if publication.epoch != before]
         for publication in _since_epoch(topic.epoch, held):
             self._accept(topic, publication, at)
         if head is not None and topic.epoch in (None, head.epoch) and head.seq > topic.seq:
-            self._announce_gap(topic, topic.seq + 1, head.seq, "bus", at)
+            self._announce_gap(topic, Gap(topic.channel.name, topic.seq + 1, head.seq, "bus"))
             topic.epoch, topic.seq = head.epoch, head.seq
 
     def publish(self, name: str, publication: Publication, at: Moment) -> None:
@@ -158,6 +165,9 @@ class Hub:
         if topic is None:
             return
         self.counts.messages_in += 1
+        if topic.held is None and topic.is_torn_before(publication):
+            self.hold(name)
+            self.torn.append(name)
         if topic.held is None:
             self._accept(topic, publication, at)
         else:
@@ -168,7 +178,7 @@ class Hub:
         if topic.standing != standing:
             topic.standing, topic.since_us = standing, at.utc_us
             name = topic.channel.name
-            self._announce(topic, State(name, standing.state, at.utc_us, standing.by), at)
+            self._announce(topic, Notice(State(name, standing.state, at.utc_us, standing.by)))
 
     def _begin(self, topic: Topic, head: Head, at: Moment) -> None:
         topic.epoch, topic.seq, topic.newest = head.epoch, head.seq, None
@@ -176,27 +186,30 @@ class Hub:
         # The log may have been read a moment after the head.
         if newest is not None and newest.epoch == head.epoch and newest.seq >= head.seq:
             topic.seq = newest.seq
-            if self._is_sound(topic, newest):
-                topic.newest = topic.message(newest, at)
+            topic.newest = topic.message(newest, at)
+        topic.history.begin(topic.seq)
 
     def _begin_anew(self, topic: Topic, head: Head, at: Moment) -> None:
         """Redis lost its memory meanwhile: subscribers are told, and get the newest value."""
         newest = head.log[-1] if head.log else None
         if newest is not None and newest.epoch == head.epoch and newest.seq >= head.seq:
-            self._reset(topic, head.epoch, newest.seq - 1, at)
+            self._reset(topic, head.epoch, newest.seq - 1)
             self._accept(topic, newest, at)
         else:
-            self._reset(topic, head.epoch, head.seq, at)
+            self._reset(topic, head.epoch, head.seq)
 
     def _accept(self, topic: Topic, publication: Publication, at: Moment) -> None:
-        if not self._advance(topic, publication, at):
-            return
-        if not self._is_sound(topic, publication):
-            self.counts.unsound += 1
-            self._announce_gap(topic, publication.seq, publication.seq, "feed", at)
+        if not self._advance(topic, publication):
             return
         before, message = topic.newest, topic.message(publication, at)
+        if message is None:
+            self.counts.unsound += 1
+            self._announce_gap(
+                topic, Gap(topic.channel.name, publication.seq, publication.seq, "feed")
+            )
+            return
         topic.newest = message
+        topic.history.add(message)
         if topic.standing.state == "waiting":
             self.stand(topic, Standing("live"), at)
         self.fanout.send(topic.groups, message)
@@ -207,43 +220,34 @@ class Hub:
                 self.counts.conflated += 1
             lane.add(message, before)
 
-    def _is_sound(self, topic: Topic, publication: Publication) -> bool:
-        return topic.channel.promises.trusted or is_sound(publication.payload)
-
-    def _advance(self, topic: Topic, publication: Publication, at: Moment) -> bool:
+    def _advance(self, topic: Topic, publication: Publication) -> bool:
         """Moves the topic's position; whether the message is to be delivered."""
         seq = publication.seq
         if topic.epoch is None:
             topic.epoch = publication.epoch
         elif topic.epoch != publication.epoch:
-            self._reset(topic, publication.epoch, seq - 1, at)
+            self._reset(topic, publication.epoch, seq - 1)
         if seq <= topic.seq:
             self.counts.duplicates += 1
             return False
         if seq > topic.seq + 1:
-            self._announce_hole(topic, publication, at)
+            for gap in gaps_before(topic.channel.name, topic.seq, publication):
+                self._announce_gap(topic, gap)
         topic.seq = seq
         return True
 
-    def _announce_hole(self, topic: Topic, publication: Publication, at: Moment) -> None:
-        first, last = topic.seq + 1, publication.seq - 1
-        missing = publication.missing
-        begins = max(first, publication.seq - missing.messages) if missing else publication.seq
-        if first < begins:
-            self._announce_gap(topic, first, begins - 1, "bus", at)
-        if missing is not None:
-            self._announce_gap(topic, begins, last, missing.by, at)
+    def _announce_gap(self, topic: Topic, gap: Gap) -> None:
+        self.counts.missing_by[gap.by] += gap.last - gap.first + 1
+        notice = Notice(gap)
+        topic.history.add(notice)
+        self._announce(topic, notice)
 
-    def _announce_gap(self, topic: Topic, first: int, last: int, by: By, at: Moment) -> None:
-        self.counts.missing_by[by] += last - first + 1
-        self._announce(topic, Gap(topic.channel.name, first, last, by), at)
-
-    def _reset(self, topic: Topic, epoch: str, seq: int, at: Moment) -> None:
+    def _reset(self, topic: Topic, epoch: str, seq: int) -> None:
         topic.epoch, topic.seq, topic.newest = epoch, seq, None
-        self._announce(topic, Reset(topic.channel.name, epoch, seq, "bus"), at)
+        topic.history.begin(seq)
+        self._announce(topic, Notice(Reset(topic.channel.name, epoch, seq, "bus")))
 
-    def _announce(self, topic: Topic, announcement: Gap | Reset | State, at: Moment) -> None:
-        notice = Notice(announcement)
+    def _announce(self, topic: Topic, notice: Notice) -> None:
         self.fanout.send(topic.groups, notice)
         for lane in topic.lanes.values():
             if notice.seals and lane.pending is not None:

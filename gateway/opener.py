@@ -39,6 +39,7 @@ class Opener:
         self._on_resumed = on_resumed
         self._opening: dict[str, asyncio.Future[bool]] = {}
         self._to_open: list[str] = []
+        self._to_mend: set[str] = set()
         self._wake = asyncio.Event()
 
     async def open(self, channels: Iterable[Channel]) -> None:
@@ -64,6 +65,11 @@ class Opener:
             self._wake.set()
         return wait
 
+    def mend(self, names: Iterable[str]) -> None:
+        """Reads what is missing in open channels, which hold what came after it."""
+        self._to_mend.update(names)
+        self._wake.set()
+
     async def resume_all(self) -> None:
         """After the bus came back: what came between is read for every open channel.
 
@@ -79,6 +85,7 @@ class Opener:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            await self._mend()
             names = self._to_open[:OPEN_AT_ONCE_MAX]
             del self._to_open[:OPEN_AT_ONCE_MAX]
             if self._to_open:
@@ -100,6 +107,18 @@ class Opener:
                 self._hub.close(name)
             return False
         return True
+
+    async def _mend(self) -> None:
+        """Where that fails, the bus is away or about to be: its return reads all channels again."""
+        names, self._to_mend = self._to_mend & self._hub.topics.keys(), set()
+        if not names:
+            return
+        try:
+            async with asyncio.timeout(self._answer_limit_s):
+                await self._resume(sorted(names), self._bus.connection)
+        except (RedisError, OSError, TimeoutError) as error:
+            _log.warning("a hole can't be mended yet (%s) channels=%d", error, len(names))
+            self._bus.reconnect()
 
     def _is_closed(self, channel: Channel) -> bool:
         if not self.is_open(channel):

@@ -140,6 +140,11 @@ class Session:
             else:
                 self.deliver(one, self.channels[one.channel], now_s)
 
+    def replay(self, missed: Sequence[Message | Notice], now_s: float) -> None:
+        """What it has missed of one channel, before anything new."""
+        self.sent += len(missed)
+        self.take(missed, b"".join([one.frame(self.encoding) for one in missed]), now_s)
+
     def busy(self) -> None:
         """The socket takes no more: until `flush`, the outbox does."""
         if self.group is not None:

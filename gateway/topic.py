@@ -1,12 +1,15 @@
 """One open channel, as a worker knows it: its position, its newest message, who wants it. Pure."""
 
 from collections import deque
+from collections.abc import Iterable
+from functools import partial
 from typing import NamedTuple
 
-from feeds.market import Channel, Moment, Publication
+from feeds.market import Channel, Moment, Position, Publication
 from gateway.group import Groups
+from gateway.history import Entry, History, entries_of
 from gateway.lane import Lane
-from gateway.message import MESSAGES, Message
+from gateway.message import MESSAGES, Message, is_sound
 from gateway.protocol import By, StateName
 from gateway.rates import ALL
 from gateway.session import Session, Subscription
@@ -47,6 +50,7 @@ class Topic:
         "epoch",
         "groups",
         "held",
+        "history",
         "is_new",
         "lanes",
         "newest",
@@ -67,6 +71,7 @@ class Topic:
         self.newest: Message | None = None
         self.held: deque[Publication] | None = deque(maxlen=HELD_MAX)
         """Live messages that wait for the history before them; None: they go straight through."""
+        self.history = History(channel.name)
         self.sessions: dict[Session, Subscription] = {}
         self.groups: Groups = {}
         """Those who want every message."""
@@ -81,9 +86,35 @@ class Topic:
         """After which seq its history is wanted; None: the newest message is all that matters."""
         return None if self.is_new else self.seq
 
-    def message(self, publication: Publication, at: Moment) -> Message:
-        """What its subscribers are sent."""
+    def message(self, publication: Publication, at: Moment) -> Message | None:
+        """What its subscribers are sent; None for what may not be passed on."""
+        if not (self.channel.promises.trusted or is_sound(publication.payload)):
+            return None
         return self._make(self.channel.name, publication.seq, publication.payload, at.utc_us)
+
+    def recall(self, log: Iterable[Publication], at: Moment) -> None:
+        """What its stream was read for, oldest first: for those who come back."""
+        of_now = (one for one in log if one.epoch == self.epoch)
+        entries = entries_of(self.channel.name, of_now, partial(self.message, at=at))
+        if entries is not None:
+            self.history.recall(entries)
+
+    def since(self, rate: str, position: Position) -> list[Entry] | None:
+        """What one who joins at a rate has missed since then; None where that can't be told.
+
+        Empty where it has missed nothing.
+        """
+        last = self.place(rate).seq
+        if position.epoch != self.epoch or position.seq > last:
+            return None
+        if position.seq == last:
+            return []
+        return self.history.between(position.seq, last) if self.history.has(position.seq) else None
+
+    def is_torn_before(self, publication: Publication) -> bool:
+        """Whether something was lost on the way to here, and may still be in the stream."""
+        missing = publication.missing.messages if publication.missing else 0
+        return publication.epoch == self.epoch and publication.seq - missing > self.seq + 1
 
     def place(self, rate: str) -> Place:
         """Where one who joins at a rate stands: what comes after that will come."""

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from redis.asyncio import Redis
@@ -26,6 +26,7 @@ from gateway.opener import Opener
 from gateway.outbox import OutboxLimits
 from gateway.pace import Pace
 from gateway.protocol import Drain, Heartbeat, SessionId
+from gateway.recaller import Recaller
 from gateway.server.broadcast import write_all
 from gateway.session import Session
 from gateway.settings import GatewaySettings
@@ -74,6 +75,9 @@ class Worker:
             on_return=self._on_return,
             on_loss=self._on_loss,
         )
+        self._recaller = Recaller(
+            self.bus, self.hub, clock, answer_limit_s=settings.bus_answer_limit_s
+        )
         self._opener = Opener(
             self.bus,
             self.hub,
@@ -95,6 +99,7 @@ class Worker:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.bus.run(), name="bus")
             group.create_task(self._opener.run(), name="opener")
+            group.create_task(self._recaller.run(), name="recaller")
             group.create_task(self._keep_sweeping(), name="sweep")
             group.create_task(self._keep_directory(), name="directory")
             group.create_task(self._keep_checking_keys(), name="keys")
@@ -123,6 +128,10 @@ class Worker:
     def is_open(self, channel: Channel) -> bool:
         """Whether the hub hears the channel, and knows where it is."""
         return self._opener.is_open(channel)
+
+    async def recall(self, wanted: Mapping[str, int]) -> None:
+        """Has channels' streams read after these seqs; their histories tell the result."""
+        await self._recaller.recall(wanted)
 
     def send_away(self, session: Session) -> None:
         """This process is going to end: says so to one session, and closes it."""
@@ -157,6 +166,9 @@ class Worker:
             if name.startswith("status:"):
                 self._heard_status(Channel.parse(name), publication, at)
             self.hub.publish(name, publication, at)
+        if self.hub.torn:
+            torn, self.hub.torn = self.hub.torn, []
+            self._opener.mend(torn)
         self._pace.flush_soon(at)
 
     def _heard_status(self, channel: Channel, publication: Publication, at: Moment) -> None:
@@ -233,6 +245,7 @@ class Worker:
             self._stand_all(at)
             self._end_slow(at.monotonic_s)
             self._close_idle(at.monotonic_s)
+            self._recaller.tidy(at.monotonic_s)
             if at.monotonic_s >= heartbeat_due_s:
                 heartbeat_due_s += heartbeat_s
                 self._beat(at)

@@ -49,6 +49,10 @@ class Publisher:
         arguments: list[str | int | bytes] = ["", 0, kept, missing, len(payloads), *payloads]
         await self._script(keys=[head_key(name), log_key(name)], args=arguments)
 
+    async def trim(self, name: str, kept: int) -> None:
+        """The channel's stream keeps no more than its newest."""
+        await self._redis.xtrim(log_key(name), maxlen=kept, approximate=False)
+
     async def key(self, plan: str = "pro") -> tuple[str, str]:
         """A new key's id and text."""
         record, key = await KeyStore(self._redis, SystemClock()).create("test", plan)

@@ -66,11 +66,25 @@ def test_a_channel_that_nobody_opened_is_nobodys() -> None:
     assert tap.writes == []
 
 
-def test_a_hole_is_announced_before_what_follows_it() -> None:
+def test_what_follows_a_hole_waits_until_the_hole_was_looked_for_in_the_stream() -> None:
+    hub, topic = opened()
+    tap, _ = subscriber(hub)
+    for seq in (1, 2, 5, 6):
+        hub.publish(NAME, publication(seq), AT)
+    assert brief(tap) == [(1,), (2,)]
+    assert (hub.torn, topic.read_after) == ([NAME], 2)
+    hub.resume(NAME, Head("k1", 6, [publication(seq) for seq in (3, 4, 5, 6)]), AT)
+    hub.publish(NAME, publication(7), AT)
+    assert brief(tap) == [(seq,) for seq in range(1, 8)]
+    assert hub.counts.missing_by == {}
+
+
+def test_a_hole_that_the_stream_has_too_is_announced_before_what_follows_it() -> None:
     hub, _ = opened()
     tap, _ = subscriber(hub)
     for seq in (1, 2, 5):
         hub.publish(NAME, publication(seq), AT)
+    hub.resume(NAME, Head("k1", 5, [publication(5)]), AT)
     assert brief(tap) == [(1,), (2,), (3, 4, "bus"), (5,)]
     assert hub.counts.missing_by == {"bus": 2}
 
@@ -80,7 +94,17 @@ def test_what_the_feed_never_published_is_its_own_fault_and_the_rest_the_bus() -
     tap, _ = subscriber(hub)
     hub.publish(NAME, publication(1), AT)
     hub.publish(NAME, publication(9, missing=Missing("venue", 3)), AT)
+    hub.resume(NAME, None, AT)
     assert brief(tap) == [(1,), (2, 5, "bus"), (6, 8, "venue"), (9,)]
+
+
+def test_what_was_never_published_is_not_looked_for() -> None:
+    hub, _ = opened()
+    tap, _ = subscriber(hub)
+    hub.publish(NAME, publication(1), AT)
+    hub.publish(NAME, publication(5, missing=Missing("feed", 3)), AT)
+    assert hub.torn == []
+    assert brief(tap) == [(1,), (2, 4, "feed"), (5,)]
 
 
 def test_a_channels_very_first_message_may_already_have_others_before_it() -> None:

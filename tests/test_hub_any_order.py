@@ -192,6 +192,18 @@ STEPS = st.lists(st.builds(Step, st.sampled_from(WHATS), st.integers(0, 3)), max
     is_joined=False,
 )
 @example(
+    steps=[
+        Step("lose"),
+        Step("publish"),
+        Step("interrupt"),
+        Step("forget"),
+        Step("join"),
+        Step("publish"),
+    ],
+    is_new=False,
+    is_joined=False,
+)
+@example(
     steps=[Step("join"), Step("publish"), Step("resume racing a loss of memory", 2)],
     is_new=False,
     is_joined=True,

@@ -34,6 +34,7 @@ PURE = (
     "gateway.fanout",
     "gateway.frames",
     "gateway.group",
+    "gateway.history",
     "gateway.hub",
     "gateway.keys",
     "gateway.lane",

@@ -114,7 +114,6 @@ async def test_whoever_missed_nothing_is_told_so(
 
 FORGED_POSITIONS: tuple[Any, ...] = (
     ["k0", 3],
-    ["EPOCH", 2],
     ["EPOCH", 4],
     ["EPOCH", -1],
     ["EPOCH", 2**63],
