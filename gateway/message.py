@@ -9,13 +9,10 @@ from gateway.tally import Tally, tally_of
 
 _RESERVED = frozenset(("ch", "seq", "gw", "n", "type"))
 """What the gateway adds, and what tells its announcements from data."""
-_OF_ONE_TRADE = frozenset(("sz", "side", "id"))
-"""What several trades don't have in common: their tally has its own `sz`."""
 _SPARE_LEVELS = 50
 """The limit of nesting is one of the whole stack, which is deeper elsewhere than where we look."""
 
 _decode_json = msgspec.json.Decoder(dict[str, object]).decode
-_encode_json = msgspec.json.Encoder().encode
 _encode_msgpack = msgspec.msgpack.Encoder().encode
 
 
@@ -129,10 +126,7 @@ class TradeMessage(Message):
     def _body(self) -> bytes:
         if self._tally is None or self.count == 1:
             return self.payload
-        newest = _decode_json(self.payload)
-        told = {"px": newest.pop("px")} | self._tally.told()
-        rest = {name: value for name, value in newest.items() if name not in _OF_ONE_TRADE}
-        return _encode_json(told | rest)
+        return self._tally.payload(self.payload)
 
 
 MESSAGES: dict[Conflation | None, type[Message]] = {

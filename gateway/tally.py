@@ -1,6 +1,6 @@
-"""What several trades come to: count, volume, average price, range. Exact, and no volume is lost.
+"""What several trades come to: volume, average price, range. Exact, and no volume is lost. Pure.
 
-Pure. Decimals in, decimals out, with the venue's own digits.
+Payloads in, a payload out, with the venue's own digits.
 """
 
 from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
@@ -11,17 +11,54 @@ import msgspec
 from feeds.market.tick import Side
 
 _EXACT = Context(prec=300)
-"""Sums and products of any two decimals that a venue writes, without rounding."""
+"""Sums and products of any decimals that a venue writes, without rounding."""
+_DIVIDING = Context(prec=60)
 _AVERAGE_DIGITS = 4
 """How many more the average has than the finest price."""
+
+_NOTHING = Decimal(0)
 
 _Digits = Annotated[str, msgspec.Meta(max_length=64)]
 
 
-class _Trade(msgspec.Struct, frozen=True):
+class _Trade(msgspec.Struct, frozen=True, gc=False):
     price: _Digits = msgspec.field(name="px")
     size: _Digits = msgspec.field(name="sz")
     side: Side
+
+
+class _Newest(msgspec.Struct, frozen=True, gc=False):
+    """What the last trade says for all of them."""
+
+    price: str = msgspec.field(name="px")
+    venue_us: int | None = msgspec.field(name="t", default=None)
+    received_us: int | None = msgspec.field(name="rx", default=None)
+    published_us: int | None = msgspec.field(name="tx", default=None)
+
+
+class _Trades(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Several as one, as subscribers are told."""
+
+    price: str = msgspec.field(name="px")
+    volume: str = msgspec.field(name="sz")
+    buy_volume: str = msgspec.field(name="buy_sz")
+    average: str = msgspec.field(name="vwap")
+    high: str = msgspec.field(name="hi")
+    low: str = msgspec.field(name="lo")
+    venue_us: int | None = msgspec.field(name="t", default=None)
+    received_us: int | None = msgspec.field(name="rx", default=None)
+    published_us: int | None = msgspec.field(name="tx", default=None)
+
+
+class Price(NamedTuple):
+    """A number, and the digits that the venue wrote."""
+
+    number: Decimal
+    digits: str
+
+    @property
+    def decimals(self) -> int:
+        return len(self.digits.partition(".")[2])
 
 
 class Tally(NamedTuple):
@@ -32,38 +69,48 @@ class Tally(NamedTuple):
     """The part whose taker bought."""
     turnover: Decimal
     """The sum of price x size."""
-    high: Decimal
-    low: Decimal
+    high: Price
+    low: Price
 
     def plus(self, later: "Tally") -> "Tally":
+        add = _EXACT.add
         return Tally(
-            _EXACT.add(self.volume, later.volume),
-            _EXACT.add(self.buy_volume, later.buy_volume),
-            _EXACT.add(self.turnover, later.turnover),
-            self.high if self.high >= later.high else later.high,
-            self.low if self.low <= later.low else later.low,
+            add(self.volume, later.volume),
+            add(self.buy_volume, later.buy_volume),
+            add(self.turnover, later.turnover),
+            self.high if self.high.number >= later.high.number else later.high,
+            self.low if self.low.number <= later.low.number else later.low,
         )
 
-    def average(self) -> Decimal:
+    def average(self) -> str:
         """Turnover / volume, rounded half to even; the high, where nothing but zeros was traded."""
         if not self.volume:
-            return self.high
-        digits = max(_decimals(self.high), _decimals(self.low)) + _AVERAGE_DIGITS
-        exact = _EXACT.divide(self.turnover, self.volume)
-        return exact.quantize(Decimal(1).scaleb(-digits), ROUND_HALF_EVEN, _EXACT)
+            return self.high.digits
+        decimals = max(self.high.decimals, self.low.decimals) + _AVERAGE_DIGITS
+        exact = _DIVIDING.divide(self.turnover, self.volume)
+        unit = Decimal((0, (1,), -decimals))
+        return f"{exact.quantize(unit, ROUND_HALF_EVEN, _EXACT):f}"
 
-    def told(self) -> dict[str, str]:
-        """As subscribers are told it."""
-        return {
-            "sz": f"{self.volume:f}",
-            "buy_sz": f"{self.buy_volume:f}",
-            "vwap": f"{self.average():f}",
-            "hi": f"{self.high:f}",
-            "lo": f"{self.low:f}",
-        }
+    def payload(self, newest: bytes) -> bytes:
+        """As subscribers are told it; `newest` is the last trade's payload."""
+        last = _decode_newest(newest)
+        trades = _Trades(
+            last.price,
+            f"{self.volume:f}",
+            f"{self.buy_volume:f}",
+            self.average(),
+            self.high.digits,
+            self.low.digits,
+            last.venue_us,
+            last.received_us,
+            last.published_us,
+        )
+        return _encode(trades)
 
 
 _decode = msgspec.json.Decoder(_Trade).decode
+_decode_newest = msgspec.json.Decoder(_Newest).decode
+_encode = msgspec.json.Encoder().encode
 
 
 def tally_of(payload: bytes) -> Tally | None:
@@ -75,10 +122,6 @@ def tally_of(payload: bytes) -> Tally | None:
         return None
     if not (price.is_finite() and size.is_finite()):
         return None
-    bought = size if trade.side == "buy" else Decimal(0)
-    return Tally(size, bought, _EXACT.multiply(price, size), price, price)
-
-
-def _decimals(number: Decimal) -> int:
-    exponent = number.as_tuple().exponent
-    return max(0, -exponent) if isinstance(exponent, int) else 0
+    bought = size if trade.side == "buy" else _NOTHING
+    high = Price(price, trade.price)
+    return Tally(size, bought, _EXACT.multiply(price, size), high, high)
