@@ -19,6 +19,7 @@ from feeds.decode import decode as decode_files
 from feeds.errors import FeedError, SettingError
 from gateway.commands import keys as key_commands
 from gateway.commands import processes, recordings, run
+from gateway.commands.bench import bench
 from gateway.commands.failure import (
     STATUS_INTERRUPTED,
     STATUS_MISTAKE,
@@ -29,6 +30,7 @@ from gateway.commands.redis_access import gateway_url_of, redis_url_of
 from gateway.commands.settings import Settings, settings_from, write_settings_help
 from gateway.configuration import SettingsError
 from gateway.listening import AddressError
+from gateway.measure.run import CONNECTIONS_MAX
 from gateway.plans import PLANS
 from gateway.running import DataDirectoryError
 from gateway.supervisor import SupervisorError
@@ -221,6 +223,53 @@ def watch_command(
     url = url or gateway_url_of(settings)
     key = key or os.environ.get("TICKGATE_KEY")
     status = asyncio.run(watch(channels, url, key, seconds=seconds, count=count))
+    click.get_current_context().exit(status)
+
+
+@tickgate.command("bench")
+@click.argument("url", required=False)
+@click.option(
+    "--key", metavar="KEY", help="An API key. [TICKGATE_KEY, which other users can't see]"
+)
+@click.option(
+    "--channels", multiple=True, metavar="NAMES", help="Comma separated. [all trades and quotes]"
+)
+@click.option(
+    "--seconds", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True
+)
+@click.option(
+    "--connections", type=click.IntRange(1, CONNECTIONS_MAX), default=1, show_default=True
+)
+@click.option(
+    "--rate", default="all", show_default=True, metavar="RATE", help="all, latest, 100ms, 1s …"
+)
+@click.option("--json", "as_json", is_flag=True, help="One object; also into a pipe.")
+@_with_settings()
+def bench_command(
+    settings: Settings,
+    url: str | None,
+    *,
+    key: str | None,
+    channels: tuple[str, ...],
+    seconds: float,
+    connections: int,
+    rate: str,
+    as_json: bool,
+) -> None:
+    """Measure a gateway as its clients see it. URL: the running Tickgate's, or any other.
+
+    Delays by hop, rates, what is lost or late, how far the gateway's clock is off. Ctrl-C ends it
+    early. Status 1 when messages were lost without a gap, out of order, or a connection ended.
+    """
+    status = bench(
+        url or gateway_url_of(settings),
+        key or os.environ.get("TICKGATE_KEY"),
+        channels,
+        rate=rate,
+        connections=connections,
+        seconds=seconds,
+        as_json=as_json,
+    )
     click.get_current_context().exit(status)
 
 

@@ -7,7 +7,7 @@ message serves them all; each rate has one timer for the whole worker.
 from collections.abc import Iterable
 from typing import Final
 
-from feeds.market import Kind, Moment
+from feeds.market import Channel, ChannelError, Kind, Moment
 
 ALL: Final = "all"
 LATEST: Final = "latest"
@@ -29,6 +29,14 @@ RATES: Final = (ALL, LATEST, *_INTERVALS_US)
 def served(kind: Kind, rate: str) -> str:
     """The rate at which a kind of channel is sent to one who asks for `rate`."""
     return rate if kind.conflation is not None else ALL
+
+
+def is_conflated(name: str) -> bool:
+    """Whether `n` in a channel's messages is the number of those that one stands for."""
+    try:
+        return Channel.parse(name).promises.conflation is not None
+    except ChannelError:
+        return False  # A kind that a later gateway knows.
 
 
 class Wheel:

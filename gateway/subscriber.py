@@ -13,7 +13,6 @@ from typing import Any, Final
 
 import msgspec
 
-from feeds.market import Channel, ChannelError
 from feeds.market.channel import OnLag
 from gateway.errors import ERRORS
 from gateway.positions import Missed, Positions
@@ -33,6 +32,7 @@ from gateway.protocol import (
     Unsubscribe,
     Welcome,
 )
+from gateway.rates import is_conflated
 from gateway.stream_errors import CommandRefusedError, StreamError, UnansweredError, back_off_s
 
 _log = logging.getLogger(__name__)
@@ -179,7 +179,7 @@ class Subscriber:
                 terms = Terms(command.rate, command.on_lag)
                 for told in ack.ok:
                     self._terms[told.ch] = terms
-                    if _is_conflated(told.ch):
+                    if is_conflated(told.ch):
                         self._conflated.add(told.ch)
                     self._append(self.positions.accepted(told))
             case Request(command=Unsubscribe()):
@@ -253,10 +253,3 @@ class Subscriber:
 def _batches(names: Sequence[str]) -> Iterator[list[str]]:
     for start in range(0, len(names), CHANNELS_PER_COMMAND):
         yield list(names[start : start + CHANNELS_PER_COMMAND])
-
-
-def _is_conflated(name: str) -> bool:
-    try:
-        return Channel.parse(name).promises.conflation is not None
-    except ChannelError:
-        return False  # A kind that a later gateway knows.
