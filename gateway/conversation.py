@@ -3,12 +3,11 @@
 Knows the hub through the worker; knows no socket and no encoding.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
-from feeds.market import Channel, Kind, Position, PositionError
+from feeds.market import Channel, Kind
+from gateway.comeback import Answer, Comeback, Fate
 from gateway.errors import CommandError
-from gateway.history import Entry, conflated
-from gateway.message import Message
 from gateway.protocol import (
     Accepted,
     Ack,
@@ -29,11 +28,6 @@ from gateway.session import Session, Subscription
 from gateway.topic import Topic
 from gateway.worker import Worker
 
-_REPLAY_MAX = 10_000
-"""No stream keeps so many messages: who has missed more is not recovered."""
-_REPLAY_BYTES_MAX = 524_288
-"""Payload told again for one command, half of what may wait for a slow client: who has missed more
-is not recovered in the channels that are over it."""
 _HINTS_MAX = 3
 """A hint among 3,000 symbols takes 15 ms, and everyone on this worker waits for it."""
 
@@ -85,26 +79,58 @@ class Conversation:
         await self._worker.look_up(command.channels)
         wanted, err = self._resolved(command.channels)
         self._check_room(wanted)
-        since = {name: position_in(told) for name, told in (command.since or {}).items()}
         await self._worker.open(wanted)
-        await self._recall(wanted, command.rate, since)
-        wanted, late = self._opened(wanted)
-        err += late
+        comeback = Comeback(command.since or {})
+        await self._recall(wanted, comeback)
         if self._session.closing is not None:
             return
         # From here on nothing awaits: the ack's positions are where the data goes on from.
-        had = self._session.channels.keys() & {channel.name for channel in wanted}
+        wanted, unopened = self._opened(wanted)
+        answers, late = self._answers(wanted, command, comeback)
+        err += unopened + late
+        had = set(self._session.channels)
         now_s = self._worker.clock.monotonic_s()
-        topics = self._join(wanted, command, now_s)
-        missed = self._missed(topics, since)
-        ok = [self._accepted(topic, missed) for topic in topics]
+        topics = self._join([one for one in wanted if one.name in answers], command, now_s)
+        ok = [self._accepted(topic, answers[topic.channel.name]) for topic in topics]
         self._worker.counts.refusals.update(rejected.code for rejected in err)
         self._session.say(Ack(command.id, ok, err), now_s)
-        for topic, accepted in zip(topics, ok, strict=True):
-            if accepted.recovered:
-                self._session.replay(missed[accepted.ch] or (), now_s)
-            elif topic.channel.name not in had:
-                self._send_newest(topic, accepted, now_s)
+        for topic in topics:
+            self._tell(
+                topic, answers[topic.channel.name], now_s, is_new=topic.channel.name not in had
+            )
+
+    async def _recall(self, wanted: Sequence[Channel], comeback: Comeback) -> None:
+        """Has read what one who comes back has missed, where it isn't at hand."""
+        topics = self._worker.hub.topics
+        readings = comeback.readings(
+            topics[channel.name] for channel in wanted if self._worker.is_open(channel)
+        )
+        read = await self._worker.recall(readings) if readings else set()
+        comeback.began(read, self._session.outbox.waiting_bytes)
+
+    def _answers(
+        self, wanted: Sequence[Channel], command: Subscribe, comeback: Comeback
+    ) -> tuple[dict[str, Answer | None], list[Rejected]]:
+        """Of each channel that can be joined now: what one who comes back to it is told.
+
+        None for one who doesn't come back; a refusal for what is to be asked again.
+        """
+        hub, now_s = self._worker.hub, self._worker.clock.monotonic_s()
+        answers: dict[str, Answer | None] = {}
+        late: list[Rejected] = []
+        row = CommandError("replay_later").row
+        for channel in wanted:
+            topic = hub.topics[channel.name]
+            rate = subscription_to(channel.promises, command).rate
+            answer = None
+            if comeback.names(channel.name):
+                answer = comeback.answer(topic, rate, hub, now_s)
+            is_later = answer is not None and answer.fate is Fate.LATER
+            if is_later or not hub.can_change(topic, self._session, rate, now_s):
+                late.append(Rejected(channel.name, row.code, row.text, row.retry))
+            else:
+                answers[channel.name] = answer
+        return answers, late
 
     def _check_count(self, names: Sequence[str]) -> None:
         most = self._worker.settings.channels_per_command_max
@@ -157,44 +183,7 @@ class Conversation:
             hub.subscribe(self._session, names, subscription, now_s)
         return [hub.topics[channel.name] for channel in wanted]
 
-    async def _recall(
-        self, wanted: Sequence[Channel], rate: str, since: Mapping[str, Position | None]
-    ) -> None:
-        """Has read what those who come back have missed, where it isn't at hand."""
-        topics = self._worker.hub.topics
-        after: dict[str, int] = {}
-        for channel in wanted:
-            topic, position = topics.get(channel.name), since.get(channel.name)
-            if topic is None or position is None or not self._worker.is_open(channel):
-                continue
-            is_near = topic.seq - _REPLAY_MAX <= position.seq < topic.seq
-            if position.epoch != topic.epoch or not is_near:
-                continue
-            if topic.since(served(channel.promises, rate), position) is None:
-                after[channel.name] = position.seq
-        if after:
-            await self._worker.recall(after)
-
-    def _missed(
-        self, topics: Sequence[Topic], since: Mapping[str, Position | None]
-    ) -> dict[str, list[Entry] | None]:
-        """Of each channel that one comes back to: all that it has missed, or None."""
-        missed: dict[str, list[Entry] | None] = {}
-        left = _REPLAY_BYTES_MAX
-        for topic in topics:
-            name = topic.channel.name
-            if name not in since:
-                continue
-            position, subscription = since[name], topic.sessions[self._session]
-            entries = None if position is None else topic.since(subscription.rate, position)
-            if entries is not None and subscription.is_conflated:
-                entries = conflated(entries)
-            size = sum(len(one.payload) for one in entries or () if isinstance(one, Message))
-            left -= size
-            missed[name] = entries if left >= 0 else None
-        return missed
-
-    def _accepted(self, topic: Topic, missed: Mapping[str, list[Entry] | None]) -> Accepted:
+    def _accepted(self, topic: Topic, answer: Answer | None = None) -> Accepted:
         name, rate = topic.channel.name, topic.sessions[self._session].rate
         seq = topic.place(rate).seq
         return Accepted(
@@ -202,17 +191,22 @@ class Conversation:
             topic.epoch,
             seq if topic.epoch else None,
             rate,
-            missed[name] is not None if name in missed else None,
+            None if answer is None else answer.fate is Fate.RECOVERED,
             topic.standing.state,
         )
 
-    def _send_newest(self, topic: Topic, accepted: Accepted, now_s: float) -> None:
-        """The newest value, where it is a state and not an event; or to one who couldn't resume."""
-        wanted = topic.channel.promises.newest_at_subscribe or accepted.recovered is False
-        subscription = topic.sessions[self._session]
+    def _tell(self, topic: Topic, answer: Answer | None, now_s: float, *, is_new: bool) -> None:
+        """What follows the ack: what was missed, or the newest value where it is a state and not
+        an event, or to one who couldn't resume."""
+        name, subscription = topic.channel.name, topic.sessions[self._session]
+        if answer is not None and answer.fate is Fate.RECOVERED:
+            self._session.replay(name, answer.missed, now_s)
+            return
         newest = topic.place(subscription.rate).newest
-        if newest is not None and wanted and not accepted.recovered:
+        is_state = is_new and topic.channel.promises.newest_at_subscribe
+        if newest is not None and (is_state or answer is not None):
             self._session.deliver(newest, subscription, now_s)
+            self._session.seal(name, now_s)
 
     def _unsubscribe(self, command: Unsubscribe) -> Ack:
         self._check_count(command.channels)
@@ -237,7 +231,7 @@ class Conversation:
     def _list(self, command: List) -> Listing:
         topics = self._worker.hub.topics
         held = sorted(self._session.channels)
-        return Listing(command.id, [self._accepted(topics[name], {}) for name in held])
+        return Listing(command.id, [self._accepted(topics[name]) for name in held])
 
 
 def subscription_to(kind: Kind, command: Subscribe) -> Subscription:
@@ -252,15 +246,3 @@ def subscription_to(kind: Kind, command: Subscribe) -> Subscription:
     elif kind.conflation is None and on_lag == "conflate":
         on_lag = "gap"
     return Subscription(rate, on_lag)
-
-
-def position_in(told: object) -> Position | None:
-    """What a client says of where it is; None for what is no position."""
-    match told:
-        case [str() as epoch, int() as seq]:
-            try:
-                return Position(epoch, seq).checked()
-            except PositionError:
-                return None
-        case _:
-            return None

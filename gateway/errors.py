@@ -31,6 +31,7 @@ ERRORS: dict[str, ErrorRow] = {
         ErrorRow("too_many_channels", "One command names too many channels.", retry=False),
         ErrorRow("too_many_subscriptions", "The plan allows no more subscriptions.", retry=False),
         ErrorRow("rate_limited", "Too many commands.", retry=True),
+        ErrorRow("replay_later", "Too much to replay at once; ask again.", retry=True),
         ErrorRow("bus_unavailable", "The channel could not be opened just now.", retry=True),
     )
 }

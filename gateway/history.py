@@ -16,6 +16,9 @@ RING_MAX = 128
 """Messages and gaps of one channel kept here: 0.2 s of a channel's 600 messages a second. What is
 older is in the stream."""
 
+_BRIDGE_MAX = 2_000
+"""The same while a part that the stream was read for is of use only with what follows it."""
+
 Entry = Message | Notice
 """A message of the channel, or a notice of a gap in it."""
 
@@ -50,8 +53,8 @@ class History:
         """The next one."""
         self._last = last_of(entry)
         self._ring.append(entry)
-        if len(self._ring) > RING_MAX:
-            self._after = last_of(self._ring.popleft())
+        if len(self._ring) > RING_MAX and not self._leads_on():
+            self._drop()
 
     def recall(self, entries: Entries) -> None:
         """What the stream still has; of use until `forget`."""
@@ -62,6 +65,12 @@ class History:
     def forget(self) -> None:
         """Keeps no more than the ring."""
         self._recalled = None
+        while len(self._ring) > RING_MAX:
+            self._drop()
+
+    def reaches(self, after: int) -> bool:
+        """Whether what the stream still had went back to a seq."""
+        return self._recalled is not None and self._recalled.after <= after
 
     def has(self, after: int) -> bool:
         """Whether all is known that came after a seq."""
@@ -83,6 +92,16 @@ class History:
             entries.append(self._cut(entry, reached))
             reached = end
         return entries
+
+    def _leads_on(self) -> bool:
+        """Whether the ring's oldest is what follows the recalled part, and there is room for it."""
+        recalled = self._recalled
+        if recalled is None or len(self._ring) > _BRIDGE_MAX:
+            return False
+        return self._after <= recalled.last < last_of(self._ring[0])
+
+    def _drop(self) -> None:
+        self._after = last_of(self._ring.popleft())
 
     def _from(self, after: int) -> Iterator[Entry]:
         if after < self._after and self._recalled is not None:

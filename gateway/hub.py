@@ -13,7 +13,7 @@ from gateway.history import gaps_before
 from gateway.lane import Pending
 from gateway.message import Notice
 from gateway.protocol import Gap, Reset, State
-from gateway.rates import LATEST
+from gateway.rates import LATEST, interval_s
 from gateway.session import Session, Subscription
 from gateway.topic import HELD_MAX, Head, Standing, Topic
 
@@ -63,7 +63,8 @@ class Hub:
             if before is not None and before.rate != subscription.rate:
                 self._let_go(topic, session, before, subscription.rate, now_s)
                 left.append((topic, before.rate))
-            session.outbox.seal(topic.channel.name)
+            # What waits of it is told before the ack, and what follows after it.
+            session.seal(topic.channel.name, now_s)
             topic.sessions[session] = subscription
             topic.empty_since_s = None
             session.channels[topic.channel.name] = subscription
@@ -73,7 +74,7 @@ class Hub:
         return topics
 
     def unsubscribe(self, session: Session, names: Iterable[str], now_s: float) -> None:
-        """What was published before goes out first."""
+        """What was published before goes out first, but for what waits for an interval's end."""
         self.fanout.flush(now_s)
         left: list[tuple[Topic, str]] = []
         for name in names:
@@ -108,6 +109,28 @@ class Hub:
         if pending is not None and topic.place(rate).seq > pending.before:
             session.deliver(pending, before, now_s)
 
+    def hurry(self, topic: Topic, rate: str, now_s: float) -> bool:
+        """Lets go of what is pending before its interval ends: for one who has a part of it.
+
+        At most once an interval, as everybody at the rate gets it; whether nothing is pending now.
+        """
+        lane = topic.lanes.get(rate)
+        if lane is None or lane.pending is None:
+            return True
+        if now_s - lane.hurried_s < interval_s(rate):
+            return False
+        lane.hurried_s = now_s
+        self.pending.discard(lane)
+        self.fanout.send(lane.groups, lane.take())
+        return True
+
+    def can_change(self, topic: Topic, session: Session, rate: str, now_s: float) -> bool:
+        """Whether a session can go over to a rate without being told anything twice."""
+        before = topic.sessions.get(session)
+        if before is None or topic.place(rate).seq == topic.place(before.rate).seq:
+            return True
+        return self.hurry(topic, rate, now_s)
+
     def _forget_lane(self, topic: Topic, rate: str) -> None:
         lane = topic.lanes.get(rate)
         if lane is not None and not lane.groups:
@@ -140,7 +163,8 @@ class Hub:
         topic = self.topics.get(name)
         if topic is None:
             return
-        held, topic.held = topic.held or (), None
+        held: Iterable[Publication] = topic.held or ()
+        topic.held = None
         before = topic.epoch
         if head is not None and topic.is_new:
             self._begin(topic, head, at)

@@ -14,7 +14,7 @@ from gateway.message import Message
 class Lane:
     """Made with its first subscriber, forgotten with its last."""
 
-    __slots__ = ("groups", "newest", "pending", "rate")
+    __slots__ = ("groups", "hurried_s", "newest", "pending", "rate")
 
     def __init__(self, rate: str) -> None:
         self.rate = rate
@@ -22,6 +22,8 @@ class Lane:
         self.pending: Message | None = None
         self.newest: Message | None = None
         """While something is pending: what was the channel's newest before it."""
+        self.hurried_s = float("-inf")
+        """When it last let go of something before the end of an interval."""
 
     def add(self, message: Message, newest: Message | None) -> None:
         """The channel's next message; `newest` is the one before."""

@@ -41,7 +41,7 @@ class Message:
     Or what stands for several, one after the other: then it carries `n`, their number.
     """
 
-    __slots__ = ("_frames", "channel", "count", "gw_us", "payload", "seq")
+    __slots__ = ("_json", "_msgpack", "channel", "count", "gw_us", "payload", "seq")
 
     def __init__(
         self, channel: str, seq: int, payload: bytes, gw_us: int, *, count: int = 1
@@ -52,7 +52,9 @@ class Message:
         self.payload = payload
         self.gw_us = gw_us
         self.count = count
-        self._frames: dict[EncodingName, bytes] = {}
+        # Two slots and no dict: histories keep many of these.
+        self._json: bytes | None = None
+        self._msgpack: bytes | None = None
 
     @property
     def before(self) -> int:
@@ -60,10 +62,13 @@ class Message:
         return self.seq - self.count
 
     def frame(self, encoding: EncodingName) -> bytes:
-        framed = self._frames.get(encoding)
-        if framed is None:
-            framed = self._frames[encoding] = self._framed(encoding)
-        return framed
+        if encoding == "json":
+            if self._json is None:
+                self._json = frame(self._spliced(), encoding)
+            return self._json
+        if self._msgpack is None:
+            self._msgpack = frame(_encode_msgpack(_decode_json(self._spliced())), encoding)
+        return self._msgpack
 
     def merged(self, newer: "Message") -> "Message":
         """What stands for both; `newer` is of the same channel, and the next."""
@@ -74,9 +79,9 @@ class Message:
         """The payload as it is sent."""
         return self.payload
 
-    def _framed(self, encoding: EncodingName) -> bytes:
+    def _spliced(self) -> bytes:
         inside = self._body()[1:-1].strip()
-        text = b'{"ch":"%b","seq":%d,%b%b"gw":%d%b}' % (
+        return b'{"ch":"%b","seq":%d,%b%b"gw":%d%b}' % (
             self.channel.encode(),
             self.seq,
             inside,
@@ -84,9 +89,6 @@ class Message:
             self.gw_us,
             b',"n":%d' % self.count if self.count > 1 else b"",
         )
-        if encoding == "json":
-            return frame(text, encoding)
-        return frame(_encode_msgpack(_decode_json(text)), encoding)
 
 
 class TradeMessage(Message):

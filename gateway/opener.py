@@ -90,6 +90,8 @@ class Opener:
             del self._to_open[:OPEN_AT_ONCE_MAX]
             if self._to_open:
                 self._wake.set()
+            if not names:
+                continue
             opened = await self._try(names)
             for name in names:
                 self._opening.pop(name).set_result(opened)
@@ -113,12 +115,14 @@ class Opener:
         names, self._to_mend = self._to_mend & self._hub.topics.keys(), set()
         if not names:
             return
+        connection = self._bus.connection
         try:
             async with asyncio.timeout(self._answer_limit_s):
-                await self._resume(sorted(names), self._bus.connection)
+                await self._resume(sorted(names), connection)
         except (RedisError, OSError, TimeoutError) as error:
             _log.warning("a hole can't be mended yet (%s) channels=%d", error, len(names))
-            self._bus.reconnect()
+            if self._bus.connection == connection:
+                self._bus.reconnect()
 
     def _is_closed(self, channel: Channel) -> bool:
         if not self.is_open(channel):

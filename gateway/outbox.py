@@ -95,7 +95,8 @@ class Outbox:
     def put_frame(self, frame: bytes, now_s: float, seals: str = "") -> None:
         """A reply or a notice: never conflated, never lost while the session lives.
 
-        `seals` is the channel of a gap or a reset: what came before it is told before it.
+        `seals` is the channel that it is about, if what came before it is to be told before it,
+        and what comes after it after it.
         """
         entry = _Entry(len(frame), now_s)
         entry.frame, entry.seals = frame, seals
@@ -113,12 +114,11 @@ class Outbox:
             self._merge(message, on_lag, now_s)
         else:
             self._append_message(message, on_lag, now_s)
-            self.seal(message.channel)
+            self._seal(message.channel)
         if self._is_full(now_s):
             self._compact(now_s)
 
-    def seal(self, channel: str) -> None:
-        """What waits of a channel stays as it is: what comes next is told after it."""
+    def _seal(self, channel: str) -> None:
         self._of_channel.pop(channel, None)
 
     def look(self, now_s: float) -> None:
@@ -140,9 +140,10 @@ class Outbox:
     def forget(self, channel: str) -> None:
         """Drops what waits for a subscription that has ended."""
         for number, entry in list(self._entries.items()):
-            if entry.message is not None and entry.message.channel == channel:
+            of = entry.seals if entry.message is None else entry.message.channel
+            if of == channel:
                 self._remove(number)
-        self.seal(channel)
+        self._seal(channel)
         if not self._entries:
             self._emptied()
 
@@ -170,7 +171,7 @@ class Outbox:
         if message is None:
             return entry.frame
         if self._of_channel.get(message.channel) == number:
-            self.seal(message.channel)
+            self._seal(message.channel)
         if entry.first_lost:
             gap = Gap(message.channel, entry.first_lost, entry.last_lost, "slow")
             return Notice(gap).frame(self._encoding)
@@ -186,7 +187,7 @@ class Outbox:
     def _append_frame(self, entry: _Entry) -> None:
         self._append(entry)
         self._frame_bytes += entry.bytes
-        self.seal(entry.seals)
+        self._seal(entry.seals)
 
     def _append_message(self, message: Message, on_lag: OnLag, now_s: float) -> _Entry:
         entry = _Entry(len(message.payload) + _OVERHEAD_BYTES, now_s)

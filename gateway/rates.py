@@ -31,6 +31,11 @@ def served(kind: Kind, rate: str) -> str:
     return rate if kind.conflation is not None else ALL
 
 
+def interval_s(rate: str) -> float:
+    """0.0 for those that go by no clock."""
+    return _INTERVALS_US.get(rate, 0) / 1e6
+
+
 def is_conflated(name: str) -> bool:
     """Whether `n` in a channel's messages is the number of those that one stands for."""
     try:

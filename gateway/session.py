@@ -140,10 +140,21 @@ class Session:
             else:
                 self.deliver(one, self.channels[one.channel], now_s)
 
-    def replay(self, missed: Sequence[Message | Notice], now_s: float) -> None:
-        """What it has missed of one channel, before anything new."""
+    def replay(self, channel: str, missed: Sequence[Message | Notice], now_s: float) -> None:
+        """What it has missed of one channel, before anything new: whole, never conflated."""
+        if self.closing is not None or not missed:
+            return
         self.sent += len(missed)
-        self.take(missed, b"".join([one.frame(self.encoding) for one in missed]), now_s)
+        joined = b"".join([one.frame(self.encoding) for one in missed])
+        if not self.outbox and self.sink.is_ready():
+            self.sink.write(joined)
+        else:
+            self.outbox.put_frame(joined, now_s, channel)
+
+    def seal(self, channel: str, now_s: float) -> None:
+        """What waits of a channel stays as it is: what comes next is told after it."""
+        if self.outbox:
+            self.outbox.put_frame(b"", now_s, channel)
 
     def busy(self) -> None:
         """The socket takes no more: until `flush`, the outbox does."""

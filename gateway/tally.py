@@ -3,7 +3,7 @@
 Payloads in, a payload out, with the venue's own digits.
 """
 
-from decimal import ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Annotated, NamedTuple
 
 import msgspec
@@ -18,7 +18,8 @@ _AVERAGE_DIGITS = 4
 
 _NOTHING = Decimal(0)
 
-_Digits = Annotated[str, msgspec.Meta(max_length=64)]
+_DIGITS_MAX = 64
+_Digits = Annotated[str, msgspec.Meta(max_length=_DIGITS_MAX)]
 
 
 class _Trade(msgspec.Struct, frozen=True, gc=False):
@@ -118,10 +119,14 @@ def tally_of(payload: bytes) -> Tally | None:
     try:
         trade = _decode(payload)
         price, size = Decimal(trade.price), Decimal(trade.size)
-    except (msgspec.DecodeError, InvalidOperation, ValueError):
+        # Our feeds write neither infinities nor exponents; whoever else publishes might.
+        if max(abs(price.adjusted()), abs(size.adjusted())) > _DIGITS_MAX:
+            return None
+        turnover = _EXACT.multiply(price, size)
+    except (msgspec.DecodeError, ArithmeticError, ValueError):
         return None
-    if not (price.is_finite() and size.is_finite()):
+    if not turnover.is_finite():
         return None
     bought = size if trade.side == "buy" else _NOTHING
     high = Price(price, trade.price)
-    return Tally(size, bought, _EXACT.multiply(price, size), high, high)
+    return Tally(size, bought, turnover, high, high)

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 from functools import partial
 from typing import NamedTuple
 
-from feeds.market import Channel, Moment, Position, Publication
+from feeds.market import Channel, Moment, Publication
 from gateway.group import Groups
-from gateway.history import Entry, History, entries_of
+from gateway.history import History, entries_of
 from gateway.lane import Lane
 from gateway.message import MESSAGES, Message, is_sound
 from gateway.protocol import By, StateName
@@ -98,18 +98,6 @@ class Topic:
         entries = entries_of(self.channel.name, of_now, partial(self.message, at=at))
         if entries is not None:
             self.history.recall(entries)
-
-    def since(self, rate: str, position: Position) -> list[Entry] | None:
-        """What one who joins at a rate has missed since then; None where that can't be told.
-
-        Empty where it has missed nothing.
-        """
-        last = self.place(rate).seq
-        if position.epoch != self.epoch or position.seq > last:
-            return None
-        if position.seq == last:
-            return []
-        return self.history.between(position.seq, last) if self.history.has(position.seq) else None
 
     def is_torn_before(self, publication: Publication) -> bool:
         """Whether something was lost on the way to here, and may still be in the stream."""

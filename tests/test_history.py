@@ -2,10 +2,11 @@
 
 from typing import NamedTuple
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from feeds.market import Channel, Missing, Moment, Position, Publication
+from feeds.market import Channel, Missing, Moment, Publication
 from gateway.history import RING_MAX, Entry
 from gateway.hub import Hub
 from gateway.message import Message
@@ -101,11 +102,10 @@ def test_what_is_told_again_is_what_was_told(steps: list[Step], back: int) -> No
     for step in steps:
         truth.take(step)
     after = max(0, len(truth.fates) - back)
-    told = truth.topic.since("all", Position("k1", after))
-    if told is not None:
+    history = truth.topic.history
+    if history.has(after):
+        told = history.between(after, len(truth.fates))
         assert fates_of(told, after) == truth.fates[after:]
-    elif after == len(truth.fates):
-        assert truth.topic.epoch is None
     else:
         assert truth.fates[after:].count("m") > RING_MAX - 60, "the ring has the newest"
 
@@ -113,26 +113,32 @@ def test_what_is_told_again_is_what_was_told(steps: list[Step], back: int) -> No
 def test_everything_that_the_stream_has_can_be_told_again() -> None:
     truth = Truth()
     truth.take(Step("publish", 500))
-    position = Position("k1", 0)
-    assert truth.topic.since("all", position) is None
+    history = truth.topic.history
+    assert not history.has(0)
     truth.topic.recall(truth.log, AT)
     truth.take(Step("publish", 60))
-    told = truth.topic.since("all", position)
-    assert told is not None
-    assert fates_of(told, 0) == ["m"] * 560
+    assert history.has(0)
+    assert fates_of(history.between(0, 560), 0) == ["m"] * 560
 
 
-def test_a_recalled_part_that_the_ring_has_left_behind_is_no_bridge() -> None:
+@pytest.mark.parametrize(("since", "is_whole"), [(RING_MAX + 1, True), (5_000, False)])
+def test_what_follows_a_recalled_part_is_kept_with_it_for_a_while(
+    since: int, is_whole: bool
+) -> None:
     truth = Truth()
     truth.take(Step("publish", 300))
     truth.topic.recall(truth.log, AT)
-    truth.take(Step("publish", RING_MAX + 1))
-    assert truth.topic.since("all", Position("k1", 0)) is None
+    truth.take(Step("publish", since))
+    history = truth.topic.history
+    assert history.has(0) == is_whole
+    assert history.reaches(0)
+    history.forget()
+    assert not history.has(0)
+    assert history.has(300 + since - RING_MAX)
 
 
-def test_another_epoch_and_the_future_can_not_be_told() -> None:
+def test_the_future_can_not_be_told() -> None:
     truth = Truth()
     truth.take(Step("publish", 5))
-    assert truth.topic.since("all", Position("k2", 3)) is None
-    assert truth.topic.since("all", Position("k1", 6)) is None
-    assert truth.topic.since("all", Position("k1", 5)) == []
+    assert not truth.topic.history.has(6)
+    assert truth.topic.history.between(5, 5) == []

@@ -36,6 +36,7 @@ class Truth:
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
         self.epochs = 0
+        self.now_s = 0.0
         self.seq = 0
         self.log: list[Publication] = []
         self.is_connected = True
@@ -45,6 +46,11 @@ class Truth:
     @property
     def epoch(self) -> str:
         return f"k{self.epochs}"
+
+    def later(self) -> float:
+        """Each time by more than any interval lasts."""
+        self.now_s += 10.0
+        return self.now_s
 
     def publish(self, missing: int = 0, *, is_lost: bool = False) -> None:
         if self.seq == 0:
@@ -102,12 +108,13 @@ class Listener:
 
     def ask(self, rate: str) -> None:
         """Subscribes, or asks for another rate: the ack tells where that goes on from."""
-        [topic] = self.truth.hub.subscribe(self.session, [NAME], Subscription(rate, "gap"), 0.0)
+        hub, topic = self.truth.hub, self.truth.hub.topics[NAME]
+        assert hub.can_change(topic, self.session, rate, self.truth.later())
+        hub.subscribe(self.session, [NAME], Subscription(rate, "gap"), 0.0)
         self.settle()
         seq = topic.place(rate).seq
-        assert self.is_new or seq <= self.seq
+        assert self.is_new or seq == self.seq, "nothing is told twice, and nothing is left out"
         self.epoch, self.seq, self.is_new = topic.epoch, seq, False
-        self.ids.clear()
 
     def check(self) -> None:
         self.settle()

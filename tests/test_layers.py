@@ -28,6 +28,7 @@ PURE = (
     "feeds.health",
     "feeds.backoff",
     "feeds.settings",
+    "gateway.comeback",
     "gateway.counts",
     "gateway.directory",
     "gateway.errors",

@@ -1,17 +1,20 @@
 """Coming back with `since`: all that was missed, exactly, or none of it; real sockets and Redis."""
 
 import asyncio
+import signal
 from typing import Any
 
 import pytest
 import uvloop
 from redis.asyncio import Redis
 
-from feeds.market import Missing, Publication
+from feeds.market import Channel, Missing, Publication
 from feeds.market.bus_names import head_key, log_key, topic
+from tests.conftest import RedisServer
 from tests.gateway_server import QUICK, GatewayServer, Publishing, gateway_on, publish_custom
-from tests.stream_client import Client, seqs
+from tests.stream_client import Client, Message, seqs
 from tests.ticks import BTC, ETH, QUOTES, quote, trades
+from tests.until_answer import until_answer
 
 LOOPS = {"uvloop": uvloop.new_event_loop}
 CUSTOM = "custom:desk:BTC-USD"
@@ -147,3 +150,102 @@ async def test_what_nobody_ever_sent_is_not_waited_for(
         told = [(one["from"], one["to"], one["by"]) for one in client.heard if "from" in one]
     assert message["seq"] == 9
     assert told == [(4, 6, "bus"), (7, 8, "venue")]
+
+
+async def test_a_replay_is_whole_however_much_the_socket_takes_at_once(
+    gateway: GatewayServer, publish: Publishing
+) -> None:
+    """Three thousand messages are more than may wait for a slow client."""
+    channels = (BTC, ETH, Channel.parse("trade:sim:SOL-USD"))
+    await publish([tick for channel in channels for tick in trades(1, 1_000, channel)])
+    async with gateway.client() as client:
+        told = await client.subscribe(*(channel.name for channel in channels))
+        since = {accepted["ch"]: [accepted["epoch"], 0] for accepted in told}
+    async with gateway.client() as client:
+        again = await client.subscribe(*since, since=since)
+        assert [accepted["recovered"] for accepted in again] == [True] * 3
+        messages = await client.data(3_000)
+        assert {one.get("type") for one in client.heard} <= {None, "welcome", "ack", "state"}
+    for name in since:
+        assert seqs([one for one in messages if one["ch"] == name]) == list(range(1, 1_001))
+
+
+async def test_what_is_too_much_for_one_command_comes_with_the_next(
+    gateway: GatewayServer, publish: Publishing
+) -> None:
+    channels = [Channel.parse(f"trade:sim:S{number}-USD") for number in range(7)]
+    await publish([tick for channel in channels for tick in trades(1, 1_000, channel)])
+    async with gateway.client() as client:
+        told = await client.subscribe(*(channel.name for channel in channels))
+        since = {accepted["ch"]: [accepted["epoch"], 0] for accepted in told}
+    heard = 0
+    async with gateway.client() as client:
+        while since:
+            ack = await client.ask("subscribe", channels=list(since), since=since)
+            assert all(accepted["recovered"] for accepted in ack["ok"])
+            assert {one["code"] for one in ack["err"]} <= {"replay_later"}
+            assert ack["ok"]
+            assert all(one["retry"] for one in ack["err"])
+            messages = await client.data(1_000 * len(ack["ok"]))
+            assert seqs(messages) == list(range(1, 1_001)) * len(ack["ok"])
+            heard += len(ack["ok"])
+            since = {one["ch"]: since[one["ch"]] for one in ack["err"]}
+    assert heard == 7
+
+
+async def test_a_redis_that_gives_no_answer_is_no_loss(
+    gateway: GatewayServer, publish: Publishing, redis_server: RedisServer
+) -> None:
+    await publish(trades(1, 300))
+    async with gateway.client() as client:
+        (accepted,) = await client.subscribe(BTC.name)
+        since = {BTC.name: [accepted["epoch"], 5]}
+        async with gateway.client() as again:
+            assert redis_server.process is not None
+            redis_server.process.send_signal(signal.SIGSTOP)
+            try:
+                ack = await again.ask("subscribe", channels=[BTC.name], since=since)
+            finally:
+                redis_server.process.send_signal(signal.SIGCONT)
+            assert ack["ok"] == []
+            assert [(one["code"], one["retry"]) for one in ack["err"]] == [("replay_later", True)]
+
+            async def accepted_again() -> list[Message]:
+                told = await again.ask("subscribe", channels=[BTC.name], since=since)
+                ok: list[Message] = told["ok"]
+                return ok
+
+            (recovered,) = await until_answer(accepted_again)
+            assert recovered["recovered"]
+            await again.hear_whole(6, 300)
+
+
+async def test_one_with_a_part_of_the_running_interval_gets_the_rest_of_it(
+    gateway: GatewayServer, publish: Publishing
+) -> None:
+    """As one who comes from another gateway has."""
+    await publish(quote("1.00"))
+    async with gateway.client() as early, gateway.client() as whole, gateway.client() as again:
+        await early.subscribe(QUOTES.name, rate="5s")
+        (accepted,) = await whole.subscribe(QUOTES.name)
+        await publish([tick for n in range(2, 9) for tick in quote(f"{n}.00")])
+        await whole.hear_until(lambda told: told.get("bid") == "8.00")
+        assert await resumed(again, accepted, accepted["seq"] + 3, rate="5s")
+        (message,) = await again.data(1)
+        assert (message["seq"] - message["n"], message["bid"]) == (accepted["seq"] + 3, "8.00")
+
+
+async def test_a_change_of_rate_tells_nothing_twice(
+    gateway: GatewayServer, publish: Publishing
+) -> None:
+    await publish(trades(1, 1))
+    async with gateway.client() as early, gateway.client() as client:
+        await early.subscribe(BTC.name, rate="5s")
+        await client.subscribe(BTC.name)
+        await publish(trades(2, 6))
+        await client.hear_whole(2, 6)
+        (accepted,) = await client.subscribe(BTC.name, rate="5s")
+        assert accepted["seq"] == 6
+        await publish(trades(7, 9))
+        (message,) = await client.data(1)
+        assert message["seq"] - message.get("n", 1) >= 6
