@@ -11,17 +11,17 @@ from collections.abc import Callable, Iterable, Sequence
 from random import Random
 from typing import NamedTuple
 
-from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from feeds.backoff import Backoff, Silence
+from feeds.cancelling import stop_if_cancelled
 from feeds.errors import ConnectionLostError, VenueLeavingError, VenueSilentError
 from feeds.feed import FeedCounts, TickSink
 from feeds.health import Blame, VenueHealth
 from feeds.market import Channel, Clock, Status, Tick
 from feeds.settings import ConnectionSettings
 from feeds.venue import Answer, Event, Leaving, ParseError, Parser, Refused, Subscription, Venue
-from feeds.venue_socket import lost, open_socket, send
+from feeds.venue_socket import VenueSocket, lost, open_socket, send
 
 _log = logging.getLogger(__name__)
 
@@ -124,6 +124,7 @@ class _Connection:
         while True:
             began_s = self._venue.clock.monotonic_s()
             ending = await self._hold_one()
+            stop_if_cancelled()
             lasted_s = self._venue.clock.monotonic_s() - began_s
             steady = self._is_live and lasted_s >= self._venue.settings.steady_after_s
             if steady:
@@ -166,7 +167,7 @@ class _Connection:
             group.create_task(self._speak(opened), name=f"{row.name}-{self._number}-speak")
             await self._listen(opened)
 
-    async def _speak(self, opened: ClientConnection) -> None:
+    async def _speak(self, opened: VenueSocket) -> None:
         """Subscribes at the venue's pace, then pings where it wants that."""
         row, limit_s = self._venue.row, self._venue.settings.send_limit_s
         for frame in row.subscribe_frames(self._subscriptions):
@@ -176,7 +177,7 @@ class _Connection:
             await asyncio.sleep(row.ping_interval_s)
             await send(opened, row.ping_frame, limit_s)
 
-    async def _listen(self, opened: ClientConnection) -> None:
+    async def _listen(self, opened: VenueSocket) -> None:
         """Every frame, until there are none: raises ConnectionLostError.
 
         One timeout spans many frames, as one per frame costs more than parsing it; when it runs
@@ -187,7 +188,7 @@ class _Connection:
             try:
                 async with asyncio.timeout(left_s):
                     while True:
-                        for answer in self._take(await opened.recv()):
+                        for answer in self._take(await opened.messages()):
                             await send(opened, answer, self._venue.settings.send_limit_s)
             except TimeoutError:
                 continue
@@ -195,27 +196,40 @@ class _Connection:
                 raise lost(error) from error
         raise VenueSilentError(self._silence.complaint(now_s()))
 
-    def _take(self, frame: str | bytes) -> Iterable[str]:
-        """One frame to ticks; returns what the venue wants to be answered."""
-        venue = self._venue
+    def _take(self, frames: Sequence[str | bytes]) -> Iterable[str]:
+        """The frames of one read to ticks; returns what the venue wants to be answered."""
+        venue, feed = self._venue, self._parser.feed
         received_ns, now_s = venue.clock.now_ns(), venue.clock.monotonic_s()
-        venue.counts.frames += 1
+        venue.counts.frames += len(frames)
         self._silence.frame_came(now_s)
-        if venue.tap is not None:
-            venue.tap(frame, received_ns)
+        ticks: list[Tick] = []
+        others: list[Event] = []
         try:
-            events = self._parser.feed(frame, received_ns)
-        except ParseError as error:
-            self._unparsable(error)
-            return ()
-        ticks = [event for event in events if isinstance(event, Tick)]
-        if ticks:
-            venue.counts.ticks += len(ticks)
-            self._silence.data_came(now_s)
-            venue.sink.offer(ticks)
-            if not self._is_live:
-                self._went_live()
-        return () if len(ticks) == len(events) else self._take_others(events)
+            for frame in frames:
+                if venue.tap is not None:
+                    venue.tap(frame, received_ns)
+                try:
+                    events = feed(frame, received_ns)
+                except ParseError as error:
+                    self._unparsable(error)
+                    continue
+                for event in events:
+                    if isinstance(event, Tick):
+                        ticks.append(event)
+                    else:
+                        others.append(event)
+        finally:
+            # Also of a read in which a fault of ours was met: what came before it is good.
+            if ticks:
+                self._offer(ticks, now_s)
+        return self._take_others(others) if others else ()
+
+    def _offer(self, ticks: Sequence[Tick], now_s: float) -> None:
+        self._venue.counts.ticks += len(ticks)
+        self._silence.data_came(now_s)
+        self._venue.sink.offer(ticks)
+        if not self._is_live:
+            self._went_live()
 
     def _take_others(self, events: Sequence[Event]) -> list[str]:
         """What is no data. Raises VenueLeavingError."""

@@ -9,13 +9,12 @@ import asyncio
 import logging
 import random
 import uuid
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from importlib.resources import files
 from typing import Final
 
-import msgspec
 from redis.asyncio import Redis
+from redis.asyncio.connection import AbstractConnection
 from redis.exceptions import (
     ConnectionError as RedisConnectionError,
 )
@@ -25,8 +24,10 @@ from redis.exceptions import (
     ResponseError,
 )
 
-from feeds.market import Channel, Clock, Payload, Tick
-from feeds.market.bus_names import DIRECTORY_KEY, head_key, log_key
+from feeds.batch import Batch, Waiting
+from feeds.cancelling import stop_if_cancelled
+from feeds.market import Channel, Clock, Tick
+from feeds.market.bus_names import DIRECTORY_KEY
 from feeds.settings import PublisherSettings
 
 _log = logging.getLogger(__name__)
@@ -42,8 +43,6 @@ _BACKOFF_MAX_S = 1.0
 _NOT_NOW = ("OOM", "READONLY", "MISCONF", "NOREPLICAS", "LOADING", "MASTERDOWN", "CLUSTERDOWN")
 """What Redis says when it takes no writes just now, whoever asks."""
 
-_encode = msgspec.json.Encoder().encode
-
 
 class PublisherCounts:
     """What happened since the start."""
@@ -54,45 +53,9 @@ class PublisherCounts:
         self.retried_batches = 0
         self.flush_s = 0.0
         """How long the last round trip to Redis took, seconds."""
-
-
-class _Waiting:
-    """What one channel has not published yet. `lost` stands before the first of `payloads`."""
-
-    __slots__ = ("channel", "lost", "payloads")
-
-    def __init__(self, channel: Channel) -> None:
-        self.channel = channel
-        self.payloads: deque[Payload] = deque()
-        self.lost = 0
-
-
-class _Batch:
-    """One script call, ready to send, and to send again."""
-
-    __slots__ = ("arguments", "counts", "keys", "number", "ticks")
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.keys: list[str] = []
-        self.arguments: list[str | bytes | int] = []
-        self.counts: list[tuple[str, int, int]] = []
-        """Its channels; of each, how many ticks, and how many lost before them."""
-        self.ticks = 0
-
-    def add(self, waiting: _Waiting, ticks_max: int, tx: bytes) -> int:
-        """Takes over what still fits, oldest first; how many ticks that were."""
-        channel = waiting.channel
-        lost, waiting.lost = waiting.lost, 0
-        missing = f"feed:{lost}" if lost else "-"
-        count = min(len(waiting.payloads), ticks_max - self.ticks)
-        self.keys += (head_key(channel.name), log_key(channel.name))
-        self.arguments += (channel.promises.history_max, missing, count)
-        take = waiting.payloads.popleft
-        self.arguments += [_encode(take())[:-1] + tx for _ in range(count)]
-        self.counts.append((channel.name, count, lost))
-        self.ticks += count
-        return count
+        self.on_published: Callable[[float, int], None] | None = None
+        """Hears of each batch that Redis took: the seconds from its oldest tick's receipt to the
+        answer, and its ticks. Not of batches whose ticks don't say when they were received."""
 
 
 class Publisher:
@@ -105,9 +68,9 @@ class Publisher:
         self._clock = clock
         self._name = uuid.uuid4().hex
         self._next_batch = 1
-        self._waiting: dict[str, _Waiting] = {}
+        self._waiting: dict[str, Waiting] = {}
         self._held = 0
-        self._in_flight: list[_Batch] = []
+        self._in_flight: list[Batch] = []
         self._channels: set[str] = set()
         self._new_channels: set[str] = set()
         self._wake = asyncio.Event()
@@ -116,6 +79,11 @@ class Publisher:
         self._sha = ""
         self._spoilt: set[str] = set()
         """Channels whose keys were seen to be something else; told once."""
+
+    @property
+    def waiting_ticks(self) -> int:
+        """Held, or on their way without an answer yet."""
+        return self._held + sum(batch.ticks for batch in self._in_flight)
 
     def offer(self, ticks: Iterable[Tick]) -> None:
         """Takes ticks for publishing, in order. Never blocks.
@@ -128,7 +96,7 @@ class Publisher:
             name = tick.channel.name
             waiting = waiting_by_name.get(name)
             if waiting is None:
-                waiting = waiting_by_name[name] = _Waiting(tick.channel)
+                waiting = waiting_by_name[name] = Waiting(tick.channel)
             if room <= 0 and waiting.payloads:
                 waiting.lost += 1
                 self.counts.dropped += 1
@@ -165,6 +133,8 @@ class Publisher:
         backoff_s = _BACKOFF_FIRST_S
         away = False
         while True:
+            # A Redis client with a socket timeout sends through asyncio.wait_for.
+            stop_if_cancelled()
             await self._wake.wait()
             self._wake.clear()
             try:
@@ -199,17 +169,17 @@ class Publisher:
         if self._new_channels:
             await self._announce(set(self._new_channels))
 
-    def _take_batches(self) -> list[_Batch]:
+    def _take_batches(self) -> list[Batch]:
         """A channel stands in at most one of them, so that one's failure can't reorder another."""
         settings = self._settings
         tx = b',"tx":%d}' % (self._clock.now_ns() // 1_000)
-        batches: list[_Batch] = []
-        batch: _Batch | None = None
+        batches: list[Batch] = []
+        batch: Batch | None = None
         for name in [name for name, waiting in self._waiting.items() if waiting.payloads]:
             if batch is None or batch.ticks >= settings.batch_ticks_max:
                 if len(batches) >= settings.pipeline_batches_max:
                     break
-                batch = _Batch(self._next_batch)
+                batch = Batch(self._next_batch)
                 self._next_batch += 1
                 batches.append(batch)
             waiting = self._waiting.pop(name)
@@ -218,31 +188,51 @@ class Publisher:
             self._waiting[name] = waiting
         return batches
 
-    async def _send(self, batches: list[_Batch]) -> None:
+    async def _send(self, batches: list[Batch]) -> None:
         started_s = self._clock.monotonic_s()
         if not self._sha:
             self._sha = await self._redis.script_load(BUS_SCRIPT)
-        pipeline = self._redis.pipeline(transaction=False)
-        for batch in batches:
-            pipeline.evalsha(
-                self._sha, len(batch.keys), *batch.keys, self._name, batch.number, *batch.arguments
-            )
-        answers = await pipeline.execute(raise_on_error=False)
-        unsent: list[_Batch] = []
+        answers = await self._answers([batch.command(self._sha, self._name) for batch in batches])
+        answered_us = self._clock.now_ns() // 1_000
+        unsent: list[Batch] = []
         failure: Exception | None = None
         for batch, answer in zip(batches, answers, strict=True):
             if isinstance(answer, Exception):
                 unsent.append(batch)
                 failure = failure or answer
             else:
-                self._published(batch, answer[::2])
+                self._published(batch, answer[::2], answered_us)
         self._in_flight = unsent
         self.counts.flush_s = self._clock.monotonic_s() - started_s
         if failure is not None:
             raise self._explained(failure)
 
-    def _published(self, batch: _Batch, epochs: list[bytes]) -> None:
+    async def _answers(self, commands: list[bytes]) -> list[list[bytes] | ResponseError]:
+        """What Redis says to each. Raises RedisError, OSError when the connection fails."""
+        pool = self._redis.connection_pool
+        connection: AbstractConnection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        answers: list[list[bytes] | ResponseError] = []
+        try:
+            await connection.send_packed_command(commands)
+            for _ in commands:
+                try:
+                    answers.append(await connection.read_response())
+                except ResponseError as error:
+                    answers.append(error)
+        except BaseException:
+            # Answers that are still to come must not be taken for those to other commands.
+            await connection.disconnect(nowait=True)
+            raise
+        finally:
+            await pool.release(connection)
+        return answers
+
+    def _published(self, batch: Batch, epochs: list[bytes], answered_us: int) -> None:
         """Counts a batch; what a spoilt channel could not take is lost, and nothing else is."""
+        if self.counts.on_published is not None and batch.oldest_us is not None:
+            # Never negative: the clock may be set back.
+            delay_s = max(0, answered_us - batch.oldest_us) / 1e6
+            self.counts.on_published(delay_s, batch.ticks)
         for (name, ticks, lost), epoch in zip(batch.counts, epochs, strict=True):
             if epoch:
                 self.counts.published += ticks

@@ -6,8 +6,9 @@ place of feeds where parts are joined.
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from random import Random
+from typing import Any
 from urllib.parse import urlsplit
 
 from redis.asyncio import Redis
@@ -19,6 +20,7 @@ from feeds.chosen import check_venues, make_feed, venue_row
 from feeds.errors import BusUnreachableError, SettingError
 from feeds.feed import Feed
 from feeds.market import Channel, Clock, Status, Tick
+from feeds.metrics import FeedsAtWork
 from feeds.publisher import Publisher
 from feeds.recording import Row
 from feeds.replay import ReplayFeed, ReplayProgress
@@ -40,23 +42,26 @@ async def run_feeds(
     clock: Clock,
     random: Random,
     stopping: asyncio.Event,
+    beside: Callable[[FeedsAtWork], Coroutine[Any, Any, None]] | None = None,
 ) -> None:
     """Runs the chosen venues until `stopping` is set; then ends within 3 s.
 
-    Raises SettingError before any connection is made, and BusUnreachableError where Redis is not
-    there at the start.
+    `beside` runs as long as they do, and may look at them. Raises SettingError before any
+    connection is made, and BusUnreachableError where Redis is not there at the start.
     """
     check_venues(settings)
     async with _open_publisher(redis_url, settings.publisher, clock) as publisher:
-        await _serve(
-            [
-                make_feed(name, settings, publisher, clock=clock, random=random)
-                for name in settings.venues
-            ],
-            publisher,
-            clock,
-            stopping,
-        )
+        feeds = [
+            make_feed(name, settings, publisher, clock=clock, random=random)
+            for name in settings.venues
+        ]
+        async with asyncio.TaskGroup() as group:
+            looking = None
+            if beside is not None:
+                looking = group.create_task(beside(FeedsAtWork(feeds, publisher, clock)))
+            await _serve(feeds, publisher, clock, stopping)
+            if looking is not None:
+                looking.cancel()
 
 
 async def run_replay(

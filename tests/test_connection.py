@@ -10,9 +10,11 @@ import uvloop
 
 from feeds.connection import shares
 from feeds.market import Channel, Trade
+from tests.raw_venue import raw_venue, text
 from tests.toy_venue import (
     ToyParser,
     a_feed,
+    a_trade,
     changed,
     live,
     payload_id,
@@ -165,3 +167,17 @@ async def test_frames_that_come_faster_than_they_are_parsed_all_arrive_in_order(
         await side.send(*[trade(number) for number in range(3_000)])
         ticks = await sink.reach(3_000)
     assert [payload_id(tick) for tick in ticks] == [str(number) for number in range(3_000)]
+
+
+@pytest.mark.parametrize("end", [says(["bug"]), says(["bye", "maintenance"]), "not JSON"])
+async def test_the_ticks_of_a_read_come_whatever_is_in_it_behind_them(
+    sink: TickList, end: str
+) -> None:
+    read = b"".join(map(text, [trade(1), says(a_trade(2), ["beat"]), end]))
+    once = changed(backoff_first_s=60.0, backoff_max_s=60.0, steady_after_s=60.0)
+    # It is stopped just as its connection fails, too, and has to stop.
+    async with raw_venue(read) as venue, running(a_feed(venue, sink, settings=once).run()):
+        ticks = await sink.reach(2)
+        assert [payload_id(tick) for tick in ticks[:2]] == ["1", "2"]
+        # Of one read, so received at one time.
+        assert len({tick.payload.received_us for tick in ticks[:2]}) == 1

@@ -373,7 +373,46 @@ async def test_it_stops_at_once_also_while_redis_is_silent(redis_server: RedisSe
             await until(lambda: proxy.connections)
 
 
+@pytest.mark.parametrize("socket_timeout_s", [None, 5.0], ids=["bare", "redis-py's own limit"])
+@pytest.mark.parametrize("is_drained", [False, True], ids=["from the start", "after a drain"])
+async def test_a_cancellation_ends_it_at_every_step(
+    redis_url: str, is_drained: bool, socket_timeout_s: float | None
+) -> None:
+    """Connecting, sending ticks and announcing their channel take a few dozen steps."""
+    for steps in range(60):
+        async with Redis.from_url(redis_url, socket_timeout=socket_timeout_s) as redis:
+            publisher = Publisher(redis, SMALL, SystemClock())
+            publisher.register([BTC])
+            publisher.offer(ticks(1, 5))
+            running = asyncio.create_task(publisher.run())
+            if is_drained:
+                await drained(publisher)
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            running.cancel()
+            await asyncio.wait([running], timeout=5)
+            assert running.cancelled(), f"swallowed after {steps} steps"
+
+
 async def test_nothing_offered_is_nothing_to_wait_for(redis_url: str) -> None:
     async with publishing(redis_url) as publisher:
         publisher.offer([])
         await drained(publisher)
+
+
+async def test_each_batch_tells_how_old_its_oldest_tick_was_when_redis_had_it(
+    redis_url: str,
+) -> None:
+    told: list[tuple[float, int]] = []
+    now_us = SystemClock().now_ns() // 1_000
+    aged = [Trade("1.50", "2", "buy", str(n), None, now_us - n * 1_000_000) for n in (50, 90)]
+    async with publishing(redis_url) as publisher:
+        publisher.counts.on_published = lambda delay_s, count: told.append((delay_s, count))
+        publisher.offer([Tick(BTC, aged[0]), Tick(ETH, aged[1]), *ticks(1, 3)])
+        publisher.offer(ticks(1, 2, Channel("trade", "sim", "UNDATED-USD")))
+        await drained(publisher)
+        publisher.offer(ticks(3, 3, Channel("trade", "sim", "UNDATED-USD")))
+        await drained(publisher)
+    ((delay_s, count),) = told
+    assert 90 <= delay_s < 150
+    assert count == 7
