@@ -8,7 +8,8 @@ BIN := $(VENV)/bin
 LOCKED := $(if $(shell command -v flock),flock Makefile)
 READY := $(LOCKED) $(MAKE) --no-print-directory --silent
 
-.PHONY: help run test lint types format lock bench clean
+.PHONY: help run test lint types format lock clean
+.PHONY: bench bench-peers bench-hostile bench-limits autobahn fuzz
 .DELETE_ON_ERROR:
 
 help:
@@ -16,7 +17,12 @@ help:
 	@echo 'make test     all tests; ARGS="tests/test_run.py -x"'
 	@echo 'make lint     ruff: rules and format'
 	@echo 'make types    mypy --strict'
-	@echo 'make bench    publish-to-client latency; ARGS="--seconds 10 --repeats 1"'
+	@echo 'make bench    all benchmarks; ARGS="--quick" or ARGS="--only fanout idle"'
+	@echo 'make bench-peers    the same beside other servers; ARGS="--quick"'
+	@echo 'make bench-hostile  honest clients beside every attack at once'
+	@echo 'make bench-limits   one key against four workers'
+	@echo 'make autobahn the Autobahn Testsuite; needs Docker or a Python 2.7'
+	@echo 'make fuzz     a million inputs of each kind; ARGS="json --inputs 10000"'
 	@echo 'make format   ruff: put the code into its format'
 	@echo 'make lock     compile requirements*.lock from pyproject.toml; UPGRADE=--upgrade'
 	@echo 'make clean    remove the environment and all caches (API keys in .tickgate stay)'
@@ -39,8 +45,28 @@ types:
 	@$(BIN)/mypy
 
 bench:
+	@$(READY) $(VENV)/.ready-to-bench
+	@$(BIN)/python -m bench.suite $(ARGS)
+
+bench-peers:
+	@$(READY) $(VENV)/.ready-to-bench
+	@$(BIN)/python -m bench.peers $(ARGS)
+
+bench-hostile:
+	@$(READY) $(VENV)/.ready-to-bench
+	@$(BIN)/python -m bench.hostile $(ARGS)
+
+bench-limits:
+	@$(READY) $(VENV)/.ready-to-bench
+	@$(BIN)/python -m bench.limits $(ARGS)
+
+autobahn:
 	@$(READY) $(VENV)/.ready-to-test
-	@$(BIN)/python -m bench.live_path $(ARGS)
+	@$(BIN)/python -m tests.autobahn $(ARGS)
+
+fuzz:
+	@$(READY) $(VENV)/.ready-to-test
+	@$(BIN)/python -m tests.fuzz $(or $(ARGS),frames json msgpack positions)
 
 format:
 	@$(READY) $(VENV)/.ready-to-test
@@ -68,6 +94,11 @@ $(VENV)/.ready-to-test: $(VENV)/.made requirements-dev.lock requirements.lock py
 	@$(INSTALL) --quiet --no-deps --no-build-isolation -e .
 	@sh -c "$$FETCH_REDIS" fetch-redis $(BIN)
 	@touch $(VENV)/.ready-to-run $@
+
+$(VENV)/.ready-to-bench: $(VENV)/.ready-to-test requirements-bench.lock
+	@echo 'installing dependencies for benchmarks (once)'
+	@$(INSTALL) --quiet --require-hashes -r requirements-bench.lock
+	@touch $@
 
 $(VENV)/.made:
 	@sh -c "$$MAKE_VENV" make-venv $(VENV) $(PYTHON)
@@ -129,6 +160,7 @@ COMPILE = echo 'setuptools>=80' | build/uv/bin/uv pip compile pyproject.toml - -
 lock: build/uv/bin/uv
 	$(COMPILE) -o requirements.lock
 	$(COMPILE) --extra dev -o requirements-dev.lock
+	$(COMPILE) -c requirements-dev.lock --extra bench -o requirements-bench.lock
 
 build/uv/bin/uv:
 	@sh -c "$$MAKE_VENV" make-venv build/uv $(PYTHON)

@@ -4,26 +4,46 @@ import asyncio
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from starlette.applications import Starlette
-from starlette.routing import WebSocketRoute
+from starlette.routing import BaseRoute, Mount, WebSocketRoute
 
-from feeds.market import SystemClock
+from feeds.market import Clock, SystemClock
+from gateway.admin import AdminListener, Table
+from gateway.admin_keys import AdminKeys
+from gateway.admin_token import AdminTokenError, admin_token
 from gateway.http import ROUTES
-from gateway.settings import GatewaySettings
+from gateway.key_store import KeyStore
+from gateway.limit_store import LimitStore
+from gateway.metrics import METRICS, observed
+from gateway.plans import PLANS, Plan
+from gateway.rest import REST_ROUTES, Rest
+from gateway.settings import GatewaySettings, TokenSettings
+from gateway.token_keys import TokenKeys, TokenKeysError
+from gateway.tokens import Tokens
 from gateway.transports.native import serve_stream
 from gateway.worker import Worker
 
 _log = logging.getLogger(__name__)
 
 
-def create_app(settings: GatewaySettings, redis_url: str) -> Starlette:
-    """The ASGI application of one worker. Starts, not ready, also while Redis is away."""
+def create_app(
+    settings: GatewaySettings,
+    redis_url: str,
+    admin: AdminListener | None = None,
+    *,
+    plans: Mapping[str, Plan] = PLANS,
+    token: TokenSettings | None = None,
+) -> Starlette:
+    """The ASGI application of one worker. Starts, not ready, also while Redis is away.
+
+    `state.connections` may be set to what the server holds: the metrics tell how many there are.
+    """
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
@@ -37,21 +57,67 @@ def create_app(settings: GatewaySettings, redis_url: str) -> Starlette:
             # only hide an outage, and its end.
             retry=Retry(NoBackoff(), 1),
         )
-        worker = Worker(settings, redis, redis_url, SystemClock())
+        clock = SystemClock()
+        tokens = None if token is None else await _tokens(token, clock)
+        worker = Worker(settings, redis, redis_url, clock, plans=plans, tokens=tokens)
         app.state.worker = worker
+        app.state.rest = Rest(
+            worker.holders.admission,
+            worker.holders.limits,
+            worker.holders.tickets,
+            worker.holders.usage,
+            clock,
+        )
         async with redis, asyncio.TaskGroup() as group:
             running = group.create_task(worker.run(), name="worker")
-            running.add_done_callback(_end_process_of_a_failed)
+            table = Table(METRICS, lambda: observed(worker, app.state.connections))
+            tasks = [running]
+            if admin is not None:
+                routes = _admin_routes(admin, KeyStore(redis, clock), worker.holders.limits, plans)
+                running_admin = admin.run([table], routes=routes)
+                tasks.append(group.create_task(running_admin, name="admin"))
+            for task in tasks:
+                task.add_done_callback(_end_process_of_a_failed)
             yield
-            running.cancel()
+            for task in tasks:
+                task.cancel()
 
-    return Starlette(
-        routes=[*ROUTES, WebSocketRoute("/v1/stream", serve_stream)], lifespan=lifespan
-    )
+    routes = [*ROUTES, *REST_ROUTES, WebSocketRoute("/v1/stream", serve_stream)]
+    app = Starlette(routes=routes, lifespan=lifespan)
+    app.state.connections = ()
+    return app
 
 
-def _end_process_of_a_failed(running: "asyncio.Task[None]") -> None:
+async def _tokens(settings: TokenSettings, clock: Clock) -> Tokens | None:
+    """None where no issuer is set. Raises TokenKeysError where PyJWT is not installed."""
+    if not settings.issuer:
+        return None
+    keys = TokenKeys(settings.keys, settings.algorithm, clock, refresh_s=settings.refresh_s)
+    tokens = Tokens(settings, keys, clock)
+    try:
+        await keys.load()
+    except TokenKeysError as error:
+        # API keys are good without them; and who issues tokens may be back in a minute.
+        _log.warning("tokens are refused until their keys can be read error=%s", error)
+    return tokens
+
+
+def _admin_routes(
+    admin: AdminListener, store: KeyStore, limits: LimitStore, plans: Mapping[str, Plan]
+) -> list[BaseRoute]:
+    """The API of keys, where there is a place for its token."""
+    if admin.token_file is None:
+        return []
+    try:
+        token = admin_token(admin.token_file)
+    except AdminTokenError as error:
+        _log.warning("there is no admin API of keys error=%s", error)
+        return []
+    return [Mount("/keys", AdminKeys(store, limits, plans, token).application())]
+
+
+def _end_process_of_a_failed(task: "asyncio.Task[None]") -> None:
     """A worker without its bus must not go on looking well: the process ends, and is restarted."""
-    if not running.cancelled() and (error := running.exception()) is not None:
-        _log.critical("the worker failed; this process ends", exc_info=error)
+    if not task.cancelled() and (error := task.exception()) is not None:
+        _log.critical("the %s failed; this process ends", task.get_name(), exc_info=error)
         os.kill(os.getpid(), signal.SIGTERM)

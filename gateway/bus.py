@@ -5,9 +5,12 @@ on in one call. Knows whether it is connected, because it pings: a half-open con
 """
 
 import asyncio
+import fcntl
 import logging
 import random
 import ssl
+import struct
+import termios
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, cast
 
@@ -16,8 +19,9 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import ConnectKwargs, SSLConnection, parse_url
 from redis.exceptions import RedisError, ResponseError
 
-from feeds.market import Publication, PublicationError
+from feeds.market import Clock, Publication, PublicationError
 from feeds.market.bus_names import channel_of, head_key, log_key, topic
+from gateway.bus_counts import CLOCK, BusCounts
 from gateway.topic import Head
 
 _log = logging.getLogger(__name__)
@@ -36,8 +40,9 @@ Batch = Sequence[tuple[str, bytes]]
 class Listener(asyncio.Protocol):
     """One connection to Redis in subscriber mode."""
 
-    def __init__(self, on_batch: Callable[[Batch], None]) -> None:
+    def __init__(self, on_batch: Callable[[Batch], None], counts: BusCounts | None = None) -> None:
         self._on_batch = on_batch
+        self._counts = counts or BusCounts()
         self._reader = hiredis.Reader()
         self._transport: asyncio.Transport | None = None
         self._confirmations: dict[str, asyncio.Future[bool]] = {}
@@ -59,6 +64,8 @@ class Listener(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self.heard += 1
+        self._counts.reads += 1
+        self._counts.bytes_in += len(data)
         self._reader.feed(data)
         batch: list[tuple[str, bytes]] = []
         while (reply := self._reader.gets()) is not False:
@@ -72,6 +79,7 @@ class Listener(asyncio.Protocol):
                 case _:
                     pass  # pongs, the OK of AUTH, confirmations of unsubscribing
         if batch:
+            self._counts.heard(*batch[0])
             self._on_batch(batch)
 
     def send(self, *words: str) -> None:
@@ -104,6 +112,14 @@ class Listener(asyncio.Protocol):
         if names and not self.closed.done():
             self.send("UNSUBSCRIBE", *map(topic, names))
 
+    def unread_bytes(self) -> int:
+        """What the kernel holds for us: what came since the last read."""
+        plain = self._transport.get_extra_info("socket") if self._transport is not None else None
+        if plain is None or self.closed.done():
+            return 0
+        held = fcntl.ioctl(plain.fileno(), termios.FIONREAD, bytes(4))
+        return int(struct.unpack("i", held)[0])
+
     def abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
@@ -134,7 +150,9 @@ class Bus:
         on_batch: Callable[[Batch], None],
         on_return: Callable[[], Awaitable[None]],
         on_loss: Callable[[], None],
+        clock: Clock = CLOCK,
     ) -> None:
+        self.counts = BusCounts(clock)
         self._redis = redis
         self._url = redis_url
         self._silence_limit_s = silence_limit_s
@@ -151,6 +169,11 @@ class Bus:
     def connection(self) -> int:
         """How many were lost: what was read beside an earlier one may have a hole before now."""
         return self._connection
+
+    @property
+    def unread_bytes(self) -> int:
+        """What Redis has sent and we have not read yet."""
+        return 0 if self._listener is None else self._listener.unread_bytes()
 
     async def run(self) -> None:
         """Until cancelled: connects, listens, and connects again, for ever, at most 1 s apart."""
@@ -217,7 +240,7 @@ class Bus:
         loop = asyncio.get_running_loop()
 
         def make() -> Listener:
-            return Listener(self._on_batch)
+            return Listener(self._on_batch, self.counts)
 
         if path := options.get("path"):
             _, listener = await loop.create_unix_connection(make, path)

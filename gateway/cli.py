@@ -26,12 +26,17 @@ from gateway.commands.failure import (
     STATUS_WORLD,
     CommandFailure,
 )
+from gateway.commands.parameters import duration, patterns
 from gateway.commands.redis_access import gateway_url_of, redis_url_of
-from gateway.commands.settings import Settings, settings_from, write_settings_help
+from gateway.commands.settings import (
+    Settings,
+    check_tokens,
+    settings_from,
+    write_settings_help,
+)
 from gateway.configuration import SettingsError
 from gateway.listening import AddressError
 from gateway.measure.run import CONNECTIONS_MAX
-from gateway.plans import PLANS
 from gateway.running import DataDirectoryError
 from gateway.supervisor import SupervisorError
 from gateway.watch import watch
@@ -149,6 +154,7 @@ def run_command(settings: Settings) -> None:
     Prints where it listens, a demo key, and commands to paste. Ctrl-C ends it, with status 0.
     """
     check_venues(settings)
+    check_tokens(settings.token)
     run.run_all(settings, os.environ)
 
 
@@ -169,6 +175,7 @@ def gateway_command(settings: Settings) -> None:
     if "TICKGATE_SETTINGS" in os.environ:
         processes.gateway_process(settings)
     else:
+        check_tokens(settings.token)
         run.run_gateway(settings, redis_url_of(settings), os.environ)
 
 
@@ -179,11 +186,24 @@ def keys_group() -> None:
 
 @keys_group.command("create")
 @click.option("--label", default="", metavar="TEXT", help="Whose it is; for you to recognise it.")
-@click.option("--plan", default="pro", show_default=True, type=click.Choice(list(PLANS)))
+@click.option("--plan", default="pro", show_default=True, metavar="PLAN")
+@click.option("--expires", metavar="TIME", callback=duration, help="e.g. 90d. [never]")
+@click.option(
+    "--channels", metavar="PATTERNS", callback=patterns, help="e.g. trade:kraken:*. [the plan's]"
+)
 @_with_settings()
-def keys_create(settings: Settings, label: str, plan: str) -> None:
+def keys_create(
+    settings: Settings,
+    label: str,
+    plan: str,
+    *,
+    expires: int | None,
+    channels: tuple[str, ...] | None,
+) -> None:
     """Make a key. It is printed once, alone on stdout; only its hash is kept."""
-    key_commands.create_key(settings, os.environ, label, plan)
+    key_commands.create_key(
+        settings, os.environ, label, plan, expires_in_s=expires, channels=channels
+    )
 
 
 @keys_group.command("list")
@@ -199,6 +219,30 @@ def keys_list(settings: Settings) -> None:
 def keys_revoke(settings: Settings, key_id: str) -> None:
     """Make a key invalid. Its connections end within seconds."""
     key_commands.revoke_key(settings, os.environ, key_id)
+
+
+@keys_group.command("rotate")
+@click.argument("key_id", metavar="ID")
+@click.option(
+    "--overlap",
+    metavar="TIME",
+    callback=duration,
+    default="24h",
+    show_default=True,
+    help="How long the key of now stays good; 0s: not at all.",
+)
+@_with_settings()
+def keys_rotate(settings: Settings, key_id: str, overlap: int) -> None:
+    """Make a new key under the same id. It is printed once, alone on stdout."""
+    key_commands.rotate_key(settings, os.environ, key_id, overlap)
+
+
+@keys_group.command("usage")
+@click.argument("key_id", metavar="ID")
+@_with_settings()
+def keys_usage(settings: Settings, key_id: str) -> None:
+    """What a key has used in this month (UTC), as JSON."""
+    key_commands.show_usage(settings, os.environ, key_id)
 
 
 @tickgate.command("watch")

@@ -47,7 +47,9 @@ _LATER: Final = Answer(Fate.LATER, [])
 class Comeback:
     """Of one command."""
 
-    def __init__(self, since: Mapping[str, object]) -> None:
+    def __init__(self, since: Mapping[str, object], depth_max: int = 0) -> None:
+        """`depth_max`: messages of each channel that the plan lets one come back over; 0: all."""
+        self._depth_max = depth_max
         self._positions = {name: position_in(told) for name, told in since.items()}
         self._messages_left = MESSAGES_MAX
         self._bytes_left = BYTES_MAX
@@ -64,7 +66,7 @@ class Comeback:
         for topic in topics:
             name = topic.channel.name
             position = self._positions.get(name)
-            if position is None or not _is_near(topic, position):
+            if position is None or not self._is_near(topic, position):
                 continue
             left -= topic.seq - position.seq
             if left < 0 and wanted:
@@ -82,7 +84,7 @@ class Comeback:
         """To one who is going to join at a rate. What it costs is spent."""
         name = topic.channel.name
         position = self._positions[name]
-        if position is None or not _is_near(topic, position):
+        if position is None or not self._is_near(topic, position):
             return _LOST
         if position.seq > topic.place(rate).seq and not hub.hurry(topic, rate, now_s):
             return _LATER
@@ -93,6 +95,12 @@ class Comeback:
             is_gone = name in self._read and not topic.history.reaches(position.seq)
             return _LOST if is_gone else _LATER
         return self._spend(topic.history.between(position.seq, last), is_conflated=rate != ALL)
+
+    def _is_near(self, topic: Topic, position: Position) -> bool:
+        """Whether it is a position from which the channel's stream may still lead on."""
+        kept = topic.channel.promises.history_max + _TRIMMED_LATE
+        depth = min(kept, self._depth_max or kept)
+        return position.epoch == topic.epoch and 0 <= topic.seq - position.seq <= depth
 
     def _spend(self, entries: list[Entry], *, is_conflated: bool) -> Answer:
         if len(entries) > self._messages_left:
@@ -105,12 +113,6 @@ class Comeback:
             return _LATER if size <= BYTES_MAX else _LOST
         self._bytes_left -= size
         return Answer(Fate.RECOVERED, entries)
-
-
-def _is_near(topic: Topic, position: Position) -> bool:
-    """Whether it is a position from which the channel's stream may still lead on."""
-    kept = topic.channel.promises.history_max + _TRIMMED_LATE
-    return position.epoch == topic.epoch and 0 <= topic.seq - position.seq <= kept
 
 
 def position_in(told: object) -> Position | None:

@@ -5,6 +5,8 @@ Knows the hub through the worker; knows no socket and no encoding.
 
 from collections.abc import Sequence
 
+import msgspec
+
 from feeds.market import Channel, Kind
 from gateway.comeback import Answer, Comeback, Fate
 from gateway.errors import CommandError
@@ -22,8 +24,11 @@ from gateway.protocol import (
     Rejected,
     Subscribe,
     Unsubscribe,
+    Usage,
+    UsageReport,
 )
 from gateway.rates import ALL, RATES, served
+from gateway.script_calls import Unanswered
 from gateway.session import Session, Subscription
 from gateway.topic import Topic
 from gateway.worker import Worker
@@ -41,8 +46,11 @@ class Conversation:
 
     async def answer(self, command: Command) -> None:
         """Carries a command out and replies. A refusal is a reply too."""
-        session, now_s = self._session, self._worker.clock.monotonic_s()
-        wait_s = session.commands.wait_s(now_s)
+        session = self._session
+        session.traffic.commands += 1
+        wait_s = await self._worker.holders.limits.command_wait_s(session.holder, session.plan)
+        if session.closing is not None:
+            return
         if wait_s:
             after_ms = int(wait_s * 1_000) + 1
             self.refuse(command.id, CommandError("rate_limited", after_ms=after_ms))
@@ -69,18 +77,31 @@ class Conversation:
                 session.say(self._list(command), now_s)
             case Ping():
                 session.say(Pong(command.id, self._worker.clock.now_ns() // 1_000), now_s)
+            case Usage():
+                await self._usage(command)
             case Auth():
                 raise CommandError("already_authenticated")
+
+    async def _usage(self, command: Usage) -> None:
+        session = self._session
+        try:
+            month = await self._worker.holders.usage(session.holder.id)
+        except Unanswered:
+            raise CommandError("usage_unavailable") from None
+        report = UsageReport(command.id, month.told(session.plan))
+        session.say(report, self._worker.clock.monotonic_s())
 
     async def _subscribe(self, command: Subscribe) -> None:
         self._check_count(command.channels)
         if command.rate not in RATES:
             raise CommandError("bad_rate", f"the rates are {', '.join(RATES)}")
+        plan = self._session.plan
+        command = msgspec.structs.replace(command, rate=plan.served_rate(command.rate))
         await self._worker.look_up(command.channels)
         wanted, err = self._resolved(command.channels)
         self._check_room(wanted)
         await self._worker.open(wanted)
-        comeback = Comeback(command.since or {})
+        comeback = Comeback(command.since or {}, plan.history_max)
         await self._recall(wanted, comeback)
         if self._session.closing is not None:
             return
@@ -154,13 +175,20 @@ class Conversation:
         err: list[Rejected] = []
         for name in dict.fromkeys(names):
             try:
-                wanted.update(dict.fromkeys(directory.named(name)))
+                wanted.update(dict.fromkeys(self._allowed(directory.named(name))))
             except CommandError as error:
                 row = error.row
                 wants_hint = row.code == "unknown_symbol" and len(err) < _HINTS_MAX
                 hint = directory.hint(name) if wants_hint else None
                 err.append(Rejected(name[:128], row.code, error.detail, row.retry, hint))
         return list(wanted), err
+
+    def _allowed(self, channels: Sequence[Channel]) -> list[Channel]:
+        """Those that the key may see; a wildcard stands for no others. Raises CommandError."""
+        allowed = [channel for channel in channels if self._session.grant.allows(channel.name)]
+        if channels and not allowed:
+            raise CommandError("not_in_plan")
+        return allowed
 
     def _opened(self, wanted: Sequence[Channel]) -> tuple[list[Channel], list[Rejected]]:
         """Those of the wanted that are open after all, and a refusal for each of the others."""

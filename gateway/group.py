@@ -5,6 +5,7 @@ members' sockets have nothing buffered: they are written in one pass. The others
 """
 
 from collections.abc import Callable, Sequence
+from math import inf
 
 from gateway.counts import Counts
 from gateway.message import Message, Notice
@@ -21,7 +22,17 @@ WriteAll = Callable[[Sequence[Sink], bytes], None]
 class Group:
     """Not empty; forgotten by the hub with its last session."""
 
-    __slots__ = ("encoding", "fast", "key", "places", "sent", "sessions", "waiting")
+    __slots__ = (
+        "_checked_at",
+        "encoding",
+        "fast",
+        "key",
+        "places",
+        "sent",
+        "sent_bytes",
+        "sessions",
+        "waiting",
+    )
 
     def __init__(self, key: GroupKey, places: Sequence["Groups"]) -> None:
         self.key = key
@@ -35,28 +46,51 @@ class Group:
         """Those whose socket takes everything at once."""
         self.waiting: list[Message | Notice] = []
         """In order, since the last flush."""
-        self.sent = 0
+        self.sent = self.sent_bytes = 0
+        self._checked_at: float = inf
+        """What `sent` may be before a fast session's budget could be short: so long none is asked,
+        and a plan's messages per second cost nothing."""
 
     def add(self, session: Session) -> None:
         self.sessions[session] = None
         session.group = self
-        if session.is_fast():
-            self.fast[session] = session.sink
+        self.hasten(session)
 
     def remove(self, session: Session) -> None:
         del self.sessions[session]
-        self.fast.pop(session, None)
+        self.slow_down(session)
         session.group = None
         if not self.sessions:
             for groups in self.places:
                 del groups[self]
 
+    def hasten(self, session: Session) -> None:
+        """Its socket is written directly from now on, if that can be done."""
+        if session not in self.fast and session.is_fast():
+            self.fast[session] = session.sink
+            session.settled_sent, session.settled_bytes = self.sent, self.sent_bytes
+            if session.budget is not None:
+                self._checked_at = self.sent
+
+    def slow_down(self, session: Session) -> None:
+        """Its socket is not written directly any more."""
+        if self.fast.pop(session, None) is not None:
+            session.settle(self.sent, self.sent_bytes)
+
+    def settle(self, session: Session) -> None:
+        """Has a session count what the fast path has sent it."""
+        if session in self.fast:
+            session.settle(self.sent, self.sent_bytes)
+
     def flush(self, write_all: WriteAll, counts: Counts, now_s: float) -> None:
         """Sends what waits to everyone, and forgets it."""
         waiting, self.waiting = self.waiting, []
+        if self.sent + len(waiting) > self._checked_at:
+            self._check_budgets(len(waiting), now_s)
         self.sent += len(waiting)
         encoding = self.encoding
         joined = b"".join([one.frame(encoding) for one in waiting])
+        self.sent_bytes += len(joined)
         counts.messages_out += len(waiting) * len(self.sessions)
         counts.bytes_out += len(joined) * len(self.sessions)
         slow = [] if len(self.fast) == len(self.sessions) else self._slow()
@@ -64,6 +98,17 @@ class Group:
             write_all(list(self.fast.values()), joined)
         for session in slow:
             session.take(waiting, joined, now_s)
+
+    def _check_budgets(self, count: int, now_s: float) -> None:
+        """Slows down who may not be sent so many now; until when the others need not be asked."""
+        self._checked_at = inf
+        for session in [one for one in self.fast if one.budget is not None]:
+            session.settle(self.sent, self.sent_bytes)
+            left = session.budget_left(now_s)
+            if left < count:
+                self.slow_down(session)
+            else:
+                self._checked_at = min(self._checked_at, self.sent + left)
 
     def _slow(self) -> list[Session]:
         return [session for session in self.sessions if session not in self.fast]

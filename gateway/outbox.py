@@ -2,7 +2,9 @@
 
 While there is room everything is kept in order. When it is full it is compacted: each channel
 keeps its newest message (conflate), or a notice of what it lost (gap), or ends the session (close);
-from then on a channel's entry is overwritten in place until the outbox has been emptied.
+from then on a channel's entry is overwritten in place until the outbox has been emptied. So it is,
+without having been full, for one who is over the messages of its plan: but what would have to end
+the session is kept in order as long as there is room.
 A subscription at a rate is overwritten in place from the start. Nothing leaves it unsaid: a
 conflated message carries `n`, a gap names its seqs.
 """
@@ -13,7 +15,7 @@ from typing import NamedTuple
 from feeds.market.channel import OnLag
 from gateway.counts import Counts
 from gateway.message import Message, Notice
-from gateway.protocol import EncodingName, Gap
+from gateway.protocol import By, EncodingName, Gap
 
 
 class OutboxLimits(NamedTuple):
@@ -28,6 +30,7 @@ class _Entry:
     """One thing to send: a frame as it is, a message that may stand for several, or a gap."""
 
     __slots__ = (
+        "by",
         "bytes",
         "first_lost",
         "frame",
@@ -44,6 +47,8 @@ class _Entry:
         self.frame = b""
         self.message: Message | None = None
         self.on_lag: OnLag = "gap"
+        self.by: By = "slow"
+        """Whose doing it is that messages are lost."""
         self.first_lost = 0
         self.last_lost = 0
         self.seals = ""
@@ -71,6 +76,8 @@ class Outbox:
         self._lag_told = False
         self.full_since_s: float | None = None
         """When it was compacted, if it has not been emptied since."""
+        self.is_throttled = False
+        """Its session was sent as much as its plan allows, and it has not been emptied since."""
         self.must_close = False
         """A subscription with `on_lag: close` would have lost something."""
 
@@ -110,6 +117,9 @@ class Outbox:
         if self.full_since_s is not None:
             self._overwrite(message, on_lag, now_s)
             return
+        if self.is_throttled and on_lag != "close":
+            self._overwrite(message, on_lag, now_s, "plan")
+            return
         if in_place:
             self._merge(message, on_lag, now_s)
         else:
@@ -117,6 +127,10 @@ class Outbox:
             self._seal(message.channel)
         if self._is_full(now_s):
             self._compact(now_s)
+
+    def throttle(self) -> None:
+        """From now on each channel keeps its newest, or what it lost, until all has gone out."""
+        self.is_throttled = True
 
     def _seal(self, channel: str) -> None:
         self._of_channel.pop(channel, None)
@@ -147,11 +161,11 @@ class Outbox:
         if not self._entries:
             self._emptied()
 
-    def take(self, bytes_max: int) -> list[bytes]:
+    def take(self, bytes_max: int, count_max: int | None = None) -> list[bytes]:
         """The oldest frames, in order, about `bytes_max` of them; empty when nothing waits."""
         frames: list[bytes] = []
         taken = 0
-        while self._entries and taken < bytes_max:
+        while self._entries and taken < bytes_max and len(frames) != count_max:
             number = next(iter(self._entries))
             frame = self._framed(number, self._entries[number])
             self._remove(number)
@@ -164,6 +178,7 @@ class Outbox:
     def _emptied(self) -> None:
         self._of_channel.clear()
         self.full_since_s = None
+        self.is_throttled = False
         self._lag_told = False
 
     def _framed(self, number: int, entry: _Entry) -> bytes:
@@ -173,7 +188,7 @@ class Outbox:
         if self._of_channel.get(message.channel) == number:
             self._seal(message.channel)
         if entry.first_lost:
-            gap = Gap(message.channel, entry.first_lost, entry.last_lost, "slow")
+            gap = Gap(message.channel, entry.first_lost, entry.last_lost, entry.by)
             return Notice(gap).frame(self._encoding)
         return message.frame(self._encoding)
 
@@ -218,17 +233,30 @@ class Outbox:
             if entry.message is None:
                 self._append_frame(entry)
             else:
-                self._overwrite(entry.message, entry.on_lag, entry.put_s)
+                self._overwrite(
+                    entry.message, entry.on_lag, entry.put_s, first_lost=entry.first_lost
+                )
 
-    def _overwrite(self, message: Message, on_lag: OnLag, now_s: float) -> None:
+    def _overwrite(
+        self,
+        message: Message,
+        on_lag: OnLag,
+        now_s: float,
+        by: By = "slow",
+        *,
+        first_lost: int = 0,
+    ) -> None:
+        """`first_lost`: the message ends a gap already, that began there and is counted."""
         if on_lag == "close":
             self.must_close = True
             return
         entry = self._merge(message, on_lag, now_s)
         if on_lag == "gap":
-            entry.first_lost = entry.first_lost or message.before + 1
+            entry.first_lost = entry.first_lost or first_lost or message.before + 1
             entry.last_lost = message.seq
-            self._counts.missing_by["slow"] += message.count
+            entry.by = by
+            if not first_lost:
+                self._counts.missing_by[by] += message.count
 
     def _merge(self, message: Message, on_lag: OnLag, now_s: float) -> _Entry:
         """Into the entry that waits for it, or one of its own; the entry."""

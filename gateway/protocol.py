@@ -22,7 +22,8 @@ CommandId = Annotated[int, msgspec.Meta(ge=-SEQ_MAX, le=SEQ_MAX)] | str | None
 """Echoed verbatim: an integer that every encoding and every reader keeps exact, or any text."""
 SessionId = NewType("SessionId", str)
 StateName = Literal["waiting", "live", "stale", "resync", "closed"]
-By = Literal["venue", "feed", "bus", "gateway", "slow"]
+By = Literal["venue", "feed", "bus", "gateway", "slow", "plan"]
+"""Whose doing it is; `plan`: the connection was sent as much as the plan of its key allows."""
 
 
 class Subscribe(
@@ -51,6 +52,10 @@ class Ping(msgspec.Struct, frozen=True, tag_field="op", tag=str.lower, forbid_un
     id: CommandId = None
 
 
+class Usage(msgspec.Struct, frozen=True, tag_field="op", tag=str.lower, forbid_unknown_fields=True):
+    id: CommandId = None
+
+
 class Auth(msgspec.Struct, frozen=True, tag_field="op", tag=str.lower, forbid_unknown_fields=True):
     key: str
     id: CommandId = None
@@ -60,7 +65,7 @@ class Welcome(msgspec.Struct, frozen=True, tag_field="type", tag="welcome"):
     session: SessionId
     protocol: int
     heartbeat_ms: int
-    limits: dict[str, int]
+    limits: dict[str, float]
 
 
 class Accepted(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -91,6 +96,13 @@ class Ack(msgspec.Struct, frozen=True, tag_field="type", tag="ack"):
 class Listing(msgspec.Struct, frozen=True, tag_field="type", tag="list"):
     id: CommandId
     channels: list[Accepted]
+
+
+class UsageReport(msgspec.Struct, frozen=True, tag_field="type", tag="usage"):
+    """`usage` is what `/v1/usage` answers."""
+
+    id: CommandId
+    usage: dict[str, object]
 
 
 class Pong(msgspec.Struct, frozen=True, tag_field="type", tag="pong"):
@@ -145,9 +157,20 @@ class Drain(msgspec.Struct, frozen=True, tag_field="type", tag="drain"):
     within_ms: int
 
 
-Command = Subscribe | Unsubscribe | List | Ping | Auth
+Command = Subscribe | Unsubscribe | List | Ping | Usage | Auth
 Announcement = (
-    Welcome | Ack | Listing | Pong | Gap | Reset | State | Lag | Heartbeat | Error | Drain
+    Welcome
+    | Ack
+    | Listing
+    | Pong
+    | UsageReport
+    | Gap
+    | Reset
+    | State
+    | Lag
+    | Heartbeat
+    | Error
+    | Drain
 )
 
 

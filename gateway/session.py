@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from feeds.market.channel import OnLag
 from gateway.counts import Counts
 from gateway.errors import CLOSES, CloseRow
-from gateway.limits import Gcra
+from gateway.keys import Holder
+from gateway.limits import Budget
 from gateway.message import Message, Notice
 from gateway.outbox import Outbox, OutboxLimits
 from gateway.plans import Plan
 from gateway.protocol import Announcement, EncodingName, Lag, SessionId
 from gateway.rates import ALL
+from gateway.usage import Traffic
 
 if TYPE_CHECKING:
     from gateway.group import Group
@@ -53,43 +55,57 @@ class Session:
     """A subscriber who has shown a key."""
 
     __slots__ = (
+        "budget",
         "channels",
         "closing",
-        "commands",
         "encoding",
+        "grant",
         "group",
         "heartbeats",
+        "holder",
         "id",
-        "key_id",
         "last_sent",
+        "opened_s",
         "outbox",
         "plan",
         "sent",
+        "settled_bytes",
+        "settled_sent",
         "sink",
+        "traffic",
     )
 
     def __init__(
         self,
         session_id: SessionId,
         *,
-        key_id: str,
+        holder: Holder,
         plan: Plan,
         encoding: EncodingName,
         sink: Sink,
         outbox_limits: OutboxLimits,
         counts: Counts,
+        opened_s: float = 0.0,
     ) -> None:
         self.id = session_id
-        self.key_id = key_id
+        self.holder = holder
         self.plan = plan
+        self.grant = plan.grant(holder.channels)
+        """The channels that it may see."""
         self.encoding: EncodingName = encoding
         self.sink = sink
         self.outbox = Outbox(outbox_limits, encoding, counts)
-        self.commands = Gcra(plan.commands_per_s, plan.commands_burst)
         self.channels: dict[str, Subscription] = {}
         self.group: Group | None = None
         """Those who want the same; None while it wants nothing."""
         self.closing: CloseRow | None = None
+        self.opened_s = opened_s
+        self.budget = Budget(plan.messages_per_s, 0.0) if plan.messages_per_s else None
+        """What its plan allows it to be sent; replies are not counted. None: anything."""
+        self.traffic = Traffic()
+        """What it was sent and has asked, since that was last taken down."""
+        self.settled_sent = self.settled_bytes = 0
+        """While it is among its group's fast: what the group's were when it was settled."""
         self.sent = 0
         """Messages and notices handed to the socket or the outbox."""
         self.last_sent = -1
@@ -102,12 +118,16 @@ class Session:
             return
         self.sent += 1
         outbox = self.outbox
-        if not outbox and self.sink.is_ready():
-            self.sink.write(message.frame(self.encoding))
+        may_send = self.budget is None or self.budget.left(now_s) > 0
+        if may_send and not outbox and self.sink.is_ready():
+            self._write(message.frame(self.encoding), 1)
+            self._spend(1)
             return
+        if not may_send:
+            outbox.throttle()
         outbox.put(message, subscription.on_lag, now_s, in_place=subscription.is_conflated)
         if outbox.must_close:
-            self.end(CLOSES["slow"])
+            self.end(CLOSES["rate" if outbox.is_throttled else "slow"])
         elif outbox.lag_to_tell():
             lag = Lag(len(outbox), int(outbox.age_s(now_s) * 1_000))
             outbox.put_frame(Notice(lag).frame(self.encoding), now_s)
@@ -125,14 +145,20 @@ class Session:
         self.sent += 1
         frame = notice.frame(self.encoding)
         if not self.outbox and self.sink.is_ready():
-            self.sink.write(frame)
+            self._write(frame, 1)
         else:
             self.outbox.put_frame(frame, now_s, notice.seals)
 
     def take(self, waiting: Sequence[Message | Notice], joined: bytes, now_s: float) -> None:
         """What a flush brought to its group: `joined` is all of `waiting`, framed."""
-        if not self.outbox and self.sink.is_ready() and self.closing is None:
-            self.sink.write(joined)
+        if (
+            not self.outbox
+            and self.sink.is_ready()
+            and self.closing is None
+            and (self.budget is None or self.budget.left(now_s) >= len(waiting))
+        ):
+            self._write(joined, len(waiting))
+            self._spend(len(waiting))
             return
         for one in waiting:
             if isinstance(one, Notice):
@@ -147,7 +173,9 @@ class Session:
         self.sent += len(missed)
         joined = b"".join([one.frame(self.encoding) for one in missed])
         if not self.outbox and self.sink.is_ready():
-            self.sink.write(joined)
+            self._write(joined, len(missed))
+            # Also where that is more than the plan allows: what comes later pays it back.
+            self._spend(len(missed))
         else:
             self.outbox.put_frame(joined, now_s, channel)
 
@@ -159,14 +187,59 @@ class Session:
     def busy(self) -> None:
         """The socket takes no more: until `flush`, the outbox does."""
         if self.group is not None:
-            self.group.fast.pop(self, None)
+            self.group.slow_down(self)
 
     def flush(self) -> None:
-        """The socket takes more again."""
+        """The socket takes more again. What waits for the budget goes on waiting."""
+        if self.outbox.is_throttled:
+            return
         while self.outbox and self.sink.is_ready() and self.closing is None:
-            self.sink.write(b"".join(self.outbox.take(_FLUSH_BYTES)))
-        if self.group is not None and self.is_fast():
-            self.group.fast[self] = self.sink
+            self._write_out(self.outbox.take(_FLUSH_BYTES))
+        if self.group is not None:
+            self.group.hasten(self)
+
+    def release(self, now_s: float) -> None:
+        """Sends of what waits for the budget as much as that allows again."""
+        outbox = self.outbox
+        while outbox.is_throttled and self.sink.is_ready() and self.closing is None:
+            frames = outbox.take(_FLUSH_BYTES, self.budget_left(now_s))
+            if not frames:
+                break
+            self._write_out(frames)
+        self.flush()
+
+    def budget_left(self, now_s: float) -> int:
+        """For a session that has a budget."""
+        assert self.budget is not None
+        return self.budget.left(now_s)
+
+    def settle(self, sent: int, sent_bytes: int) -> None:
+        """Counts what the fast path has sent it; these are its group's."""
+        count = sent - self.settled_sent
+        self.traffic.messages += count
+        self.traffic.bytes += sent_bytes - self.settled_bytes
+        self.settled_sent, self.settled_bytes = sent, sent_bytes
+        self._spend(count)
+
+    def take_traffic(self) -> Traffic:
+        """What has come together since the last time."""
+        if self.group is not None:
+            self.group.settle(self)
+        taken, self.traffic = self.traffic, Traffic()
+        return taken
+
+    def _write_out(self, frames: list[bytes]) -> None:
+        self._write(b"".join(frames), len(frames))
+        self._spend(len(frames))
+
+    def _write(self, frames: bytes, count: int) -> None:
+        self.traffic.messages += count
+        self.traffic.bytes += len(frames)
+        self.sink.write(frames)
+
+    def _spend(self, count: int) -> None:
+        if self.budget is not None:
+            self.budget.spend(count)
 
     def is_fast(self) -> bool:
         """Whether its socket may be written directly."""
@@ -183,12 +256,18 @@ class Session:
 
     def is_too_slow(self, now_s: float, limit_s: float) -> bool:
         """Whether its outbox has been full for longer than that, or can't keep its promises."""
-        if self.outbox:
+        # What waits for the budget is not old by the client's doing, while its socket takes more.
+        if self.outbox and not (self.outbox.is_throttled and self.sink.is_ready()):
             self.outbox.look(now_s)
         if self.outbox.must_close:
             return True
         full_since_s = self.outbox.full_since_s
         return full_since_s is not None and now_s - full_since_s >= limit_s
+
+    def is_too_old(self, now_s: float) -> bool:
+        """Whether its plan asks it to come back anew."""
+        age_max_s = self.plan.connection_age_max_s
+        return age_max_s > 0 and now_s - self.opened_s >= age_max_s
 
     def end(self, row: CloseRow) -> None:
         """Nothing is sent after this but the close itself. A second end changes nothing."""

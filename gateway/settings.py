@@ -1,6 +1,11 @@
 """What may be set about the gateway. Every queue, wait and size it has is bounded here."""
 
+from typing import Literal
+
 import msgspec
+
+Algorithm = Literal["RS256", "EdDSA", "HS256"]
+"""Of signatures of tokens."""
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -47,7 +52,47 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Seconds that the oldest of them may wait before the same."""
     slow_limit_s: float = 10.0
     """Seconds over one of these three before a slow client is closed with 4105."""
+    failures_per_minute: int = 10
+    """Wrong keys from one address within a minute before it is refused with 429."""
+    usage_interval_s: float = 5.0
+    """Seconds between two writings of what keys have used; a worker that dies loses so much."""
     bad_messages_max: int = 10
     """Malformed messages within 60 s before a client is closed with 1008."""
     shutdown_limit_s: float = 5.0
     """Seconds that connections have to end when the gateway is asked to stop."""
+
+
+class AdminSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Each process' own listener for its operator, apart from the public port."""
+
+    enabled: bool = True
+    """Whether the feeds process and each gateway worker serve Prometheus metrics at /metrics."""
+    host: str = "127.0.0.1"
+    """The address of these listeners. Metrics need no key: open it to no one but the operator."""
+    port: int = 9787
+    """The feeds process'; gateway workers take the ports behind it, one each. 0 for any free ones,
+    which are printed. A process whose port is taken says so, and goes on without metrics."""
+    token_file: str = ""
+    """What requests to /keys must show is in this file, which is made where there is none; empty:
+    `admin-token` in the data directory."""
+
+
+class TokenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How tokens are verified. Without `issuer` none is accepted."""
+
+    issuer: str = ""
+    """The `iss` of valid tokens (JWT); empty: there are none, only API keys."""
+    audience: str = "tickgate"
+    """What `aud` must be, or have among others."""
+    algorithm: Algorithm = "RS256"
+    """RS256, EdDSA or HS256: the only one that is accepted."""
+    keys: str = ""
+    """The issuer's JSON Web Key Set: a file, or https://…; for HS256 the file of the secret."""
+    refresh_s: float = 60.0
+    """Seconds between two readings of the keys, however many tokens name one that is not known."""
+    leeway_s: float = 5.0
+    """Seconds that the issuer's clock may be off."""
+    age_max_s: float = 86_400.0
+    """A token that ends later than in so many seconds is refused: it could not be taken back."""
+    plan: str = "free"
+    """The plan of tokens that name none in their claim `plan`."""

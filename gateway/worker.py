@@ -20,17 +20,19 @@ from gateway.counts import Counts
 from gateway.directory import Directory
 from gateway.errors import CLOSES
 from gateway.fanout import Fanout
+from gateway.holders import Holders
 from gateway.hub import Hub
-from gateway.key_store import KeyStore, KeysUnavailable, KnownKeys
 from gateway.opener import Opener
 from gateway.outbox import OutboxLimits
 from gateway.pace import Pace
+from gateway.plans import PLANS, Plan
 from gateway.protocol import Drain, Heartbeat, SessionId
 from gateway.recaller import Recaller
 from gateway.server.broadcast import write_all
 from gateway.session import Session
 from gateway.settings import GatewaySettings
 from gateway.states import STATUS_SYMBOL, States, status_channel
+from gateway.tokens import Tokens
 
 _log = logging.getLogger(__name__)
 
@@ -46,8 +48,16 @@ class Worker:
     """One process' share of the gateway."""
 
     def __init__(
-        self, settings: GatewaySettings, redis: Redis, redis_url: str, clock: Clock
+        self,
+        settings: GatewaySettings,
+        redis: Redis,
+        redis_url: str,
+        clock: Clock,
+        *,
+        plans: Mapping[str, Plan] = PLANS,
+        tokens: Tokens | None = None,
     ) -> None:
+        """`tokens`: None where there are only API keys."""
         self.settings = settings
         self.clock = clock
         self.counts = Counts()
@@ -55,11 +65,8 @@ class Worker:
         self.directory = Directory()
         self.states = States(settings.feed_silence_limit_s)
         self.draining = False
-        self.keys = KnownKeys(
-            KeyStore(redis, clock),
-            clock,
-            cache_s=settings.key_cache_s,
-            grace_s=settings.key_grace_s,
+        self.holders = Holders(
+            self.hub, redis, settings, clock, secrets.token_hex(8), plans=plans, tokens=tokens
         )
         self.outbox_limits = OutboxLimits(
             settings.outbox_bytes_max, settings.outbox_messages_max, settings.outbox_age_max_s
@@ -70,6 +77,7 @@ class Worker:
         self.bus = Bus(
             redis,
             redis_url,
+            clock=clock,
             silence_limit_s=settings.bus_silence_limit_s,
             on_batch=self._on_batch,
             on_return=self._on_return,
@@ -102,7 +110,7 @@ class Worker:
             group.create_task(self._recaller.run(), name="recaller")
             group.create_task(self._keep_sweeping(), name="sweep")
             group.create_task(self._keep_directory(), name="directory")
-            group.create_task(self._keep_checking_keys(), name="keys")
+            group.create_task(self.holders.run(), name="holders")
 
     async def look_up(self, names: Sequence[str]) -> None:
         """Reads the directory again where it lacks a name, and not more often than is fresh."""
@@ -219,22 +227,10 @@ class Worker:
             except (RedisError, OSError, TimeoutError):
                 continue  # the bus says so already, and old names stay valid
 
-    async def _keep_checking_keys(self) -> None:
-        """Ends the sockets of keys that were revoked."""
-        while True:
-            await asyncio.sleep(self.settings.key_cache_s)
-            for key_id in {session.key_id for session in self.hub.sessions}:
-                try:
-                    record = await self.keys.current(key_id)
-                except KeysUnavailable:
-                    break
-                if record is None or record.revoked_us is not None:
-                    self._end_key(key_id)
-
-    def _end_key(self, key_id: str) -> None:
-        for session in list(self.hub.sessions):
-            if session.key_id == key_id:
-                session.end(CLOSES["key_revoked"])
+    def leave(self, session: Session) -> None:
+        """A session that is over."""
+        self.hub.leave(session, self.clock.monotonic_s())
+        self.holders.leave(session)
 
     async def _keep_sweeping(self) -> None:
         heartbeat_s = self.settings.heartbeat_ms / 1_000
@@ -283,3 +279,5 @@ class Worker:
         for session in list(self.hub.sessions):
             if session.is_too_slow(now_s, self.settings.slow_limit_s):
                 session.end(CLOSES["slow"])
+            elif session.is_too_old(now_s):
+                session.end(CLOSES["max_age"])

@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -22,8 +22,9 @@ from feeds.publisher import BUS_SCRIPT, Publisher
 from feeds.settings import PublisherSettings
 from gateway.key_store import KeyStore
 from gateway.keys import KeyRecord
+from gateway.plans import PLANS, Plan
 from gateway.serve import configured, listening_socket
-from gateway.settings import GatewaySettings
+from gateway.settings import GatewaySettings, TokenSettings
 from gateway.states import status_channel
 from gateway.worker import Worker
 from tests.stream_client import DEADLINE_S, Client, client_of
@@ -79,6 +80,10 @@ class GatewayServer:
         assert isinstance(worker, Worker)
         return worker
 
+    async def new_key(self, plan: str, **named: Any) -> tuple[KeyRecord, str]:
+        """Another valid one; `named` as of KeyStore.create."""
+        return await self.worker.holders.keys.store.create("tests", plan, **named)
+
     @property
     def connections(self) -> int:
         """Sockets that the server holds."""
@@ -96,16 +101,20 @@ async def gateway_on(
     *,
     stock_protocol: WSProtocolType | None = None,
     wait_ready: bool = True,
+    plans: Mapping[str, Plan] = PLANS,
+    token: TokenSettings | None = None,
+    plan: str = "pro",
 ) -> AsyncIterator[GatewayServer]:
-    """Runs a gateway; `stock_protocol`: one of uvicorn's own WebSocket classes instead of ours.
+    """Runs a gateway, with a key of a plan.
 
-    Not `wait_ready`: Redis need not be there, and there is no key.
+    `stock_protocol`: one of uvicorn's own WebSocket classes instead of ours. Not `wait_ready`: Redis
+    need not be there, and there is no key.
     """
     record, key = None, ""
     if wait_ready:
         async with Redis.from_url(redis_url) as redis:
-            record, key = await KeyStore(redis, SystemClock()).create("tests", "pro")
-    config = configured(settings, redis_url)
+            record, key = await KeyStore(redis, SystemClock()).create("tests", plan)
+    config = configured(settings, redis_url, plans=plans, token=token)
     if stock_protocol is not None:
         config.ws = stock_protocol
     server = _Server(config)

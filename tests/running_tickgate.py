@@ -29,6 +29,7 @@ def environment(data_dir: Path, **variables: str) -> dict[str, str]:
     }
     defaults = {
         "PYTHONPATH": str(REPOSITORY),
+        "TICKGATE_ADMIN_ENABLED": "false",
         "TICKGATE_CONFIG": "/dev/null",
         "TICKGATE_DATA_DIR": str(data_dir),
         "TICKGATE_GATEWAY_PORT": "0",

@@ -10,6 +10,7 @@ from gateway.errors import CloseRow
 from gateway.fanout import Fanout
 from gateway.frames import unframed
 from gateway.group import Groups
+from gateway.keys import Holder
 from gateway.message import Message, Notice
 from gateway.outbox import OutboxLimits
 from gateway.plans import PLANS
@@ -75,7 +76,7 @@ def session_on(
 ) -> Session:
     return Session(
         SessionId(name),
-        key_id="testkey1",
+        holder=Holder("testkey1", "pro"),
         plan=PLANS["pro"],
         encoding=encoding,
         sink=tap,

@@ -31,9 +31,11 @@ PURE = (
     "gateway.comeback",
     "gateway.counts",
     "gateway.directory",
+    "gateway.durations",
     "gateway.errors",
     "gateway.fanout",
     "gateway.frames",
+    "gateway.grants",
     "gateway.group",
     "gateway.history",
     "gateway.hub",
@@ -49,6 +51,7 @@ PURE = (
     "gateway.plans",
     "gateway.positions",
     "gateway.protocol",
+    "gateway.rate_headers",
     "gateway.rates",
     "gateway.session",
     "gateway.settings",
@@ -56,6 +59,7 @@ PURE = (
     "gateway.stream_errors",
     "gateway.tally",
     "gateway.topic",
+    "gateway.usage",
 )
 WORLDLY = {
     "asyncio",

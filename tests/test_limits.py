@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.limits import Gcra
+from gateway.limits import Budget, Gcra, interval_us
 
 RATES = st.sampled_from((0.5, 1.0, 4.0, 32.0))
 BURSTS = st.integers(1, 8)
@@ -80,3 +80,37 @@ def test_a_first_burst_is_whole_whenever_the_clock_began(start_s: float) -> None
     gcra = Gcra(5.0, 20)
     assert [gcra.wait_s(start_s) for _ in range(20)] == [0.0] * 20
     assert gcra.wait_s(start_s) == pytest.approx(0.2)
+
+
+@given(
+    per_s=st.integers(1, 64),
+    steps=st.lists(st.tuples(st.integers(0, 4 * 64), st.integers(0, 50)), max_size=100),
+)
+def test_a_budget_never_allows_more_than_its_share_and_one_second_more(
+    per_s: int, steps: list[tuple[int, int]]
+) -> None:
+    now_s, sent = 1_000.0, 0
+    budget = Budget(per_s, now_s)
+    for pause, wanted in steps:
+        now_s += pause / 64
+        count = min(wanted, budget.left(now_s))
+        budget.spend(count)
+        sent += count
+        assert sent <= per_s * (now_s - 1_000.0) + per_s
+
+
+def test_a_budget_that_was_overdrawn_pays_back_first_but_no_longer_than_a_second() -> None:
+    budget = Budget(10, 0.0)
+    budget.spend(15)
+    assert [budget.left(now_s) for now_s in (0.0, 0.5, 0.75, 100.0)] == [0, 0, 2, 10]
+    budget.spend(1_000)
+    assert [budget.left(100 + later_s) for later_s in (0.0, 1.0, 1.5)] == [0, 0, 5]
+
+
+@pytest.mark.parametrize("rate_per_s", [1 / 6, 0.5, 1, 3, 5, 7, 20, 1_000, 9_999, 10_000])
+def test_the_interval_that_redis_counts_in_is_never_too_short_and_hardly_too_long(
+    rate_per_s: float,
+) -> None:
+    interval = interval_us(rate_per_s)
+    assert interval * 4 == int(interval * 4)
+    assert 0.997 * rate_per_s <= 1e6 / interval <= rate_per_s

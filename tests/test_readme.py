@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
+from feeds.metrics import METRICS as FEEDS_METRICS
+from gateway.admin import PROCESS_METRICS
 from gateway.errors import CLOSES, ERRORS
+from gateway.metrics import METRICS as GATEWAY_METRICS
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 
@@ -20,3 +23,13 @@ def test_every_error_code_is_documented_as_it_is() -> None:
 
 def test_every_close_code_is_documented_as_it_is() -> None:
     assert _rows("closes") == [[str(row.code), row.name, row.text] for row in CLOSES.values()]
+
+
+def test_every_metric_is_documented_as_it_is() -> None:
+    tables = {"all": PROCESS_METRICS, "gateway": GATEWAY_METRICS, "feeds": FEEDS_METRICS}
+    told = [
+        [row.name, row.kind, ", ".join(row.labels), process, row.meaning]
+        for process, table in tables.items()
+        for row in table
+    ]
+    assert _rows("metrics") == told

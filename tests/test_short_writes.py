@@ -78,7 +78,8 @@ def spans(client: Client) -> list[tuple[int, int]]:
 async def test_every_stream_is_whole_under_short_writes(
     redis: Redis, redis_url: str, settings: GatewaySettings
 ) -> None:
-    async with gateway_on(redis_url, settings) as gateway, contextlib.AsyncExitStack() as stack:
+    crowded = gateway_on(redis_url, settings, plan="unlimited")
+    async with crowded as gateway, contextlib.AsyncExitStack() as stack:
         await publish_custom(redis, b"{}", channel=CHANNEL)
         clients: list[Client] = []
         for number in range(CLIENTS):

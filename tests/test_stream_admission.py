@@ -25,7 +25,13 @@ async def test_a_key_in_a_header_is_welcome(gateway: GatewayServer, header: str)
         "type": "welcome",
         "protocol": 1,
         "heartbeat_ms": 600_000,
-        "limits": {"subscriptions": 1_024, "commands_per_s": 20, "commands_burst": 100},
+        "limits": {
+            "connections": 10,
+            "subscriptions": 1_024,
+            "commands_per_s": 20,
+            "commands_burst": 100,
+            "messages_per_s": 20_000,
+        },
     }
 
 

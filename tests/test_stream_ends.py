@@ -23,7 +23,7 @@ from tests.gateway_server import (
     gateway_on,
     publish_custom,
 )
-from tests.stream_client import Client, client_of
+from tests.stream_client import Client, client_of, refusal_of
 from tests.ticks import BTC, trades
 from tests.until import until
 
@@ -255,12 +255,34 @@ async def test_a_crowd_that_comes_and_goes_leaves_nothing_behind(
     gateway: GatewayServer, publish: Publishing
 ) -> None:
     await publish(trades(1, 1))
+    headers = {"X-API-Key": (await gateway.new_key("unlimited"))[1]}
     before = len(asyncio.all_tasks())
     for _ in range(5):
         async with contextlib.AsyncExitStack() as stack:
-            clients = [await stack.enter_async_context(gateway.client()) for _ in range(20)]
+            clients = [
+                await stack.enter_async_context(gateway.client(headers=headers)) for _ in range(20)
+            ]
             for client in clients:
                 await client.subscribe(BTC.name)
     await gone(gateway)
     assert not gateway.worker.hub.sessions
     await until(lambda: len(asyncio.all_tasks()) <= before)
+
+
+async def test_ends_are_counted_by_their_codes(gateway: GatewayServer) -> None:
+    async with gateway.client():
+        pass
+    async with gateway.client() as client:
+        await flood(client, "x" * 65_537)
+        assert await client.close_code() == 1009
+    async with gateway.client() as client:
+        await flood(client, *['{"op":"fly"}'] * 30)
+        assert await client.close_code() == 1008
+    await gone(gateway)
+    assert gateway.worker.counts.closes == {1000: 1, 1009: 1, 1008: 1}
+
+
+async def test_refused_upgrades_are_counted_by_their_codes(gateway: GatewayServer) -> None:
+    for headers in ({"X-API-Key": "wrong"}, {"X-API-Key": "wrong"}, {"Authorization": "Basic x"}):
+        await refusal_of(gateway.url, headers)
+    assert gateway.worker.counts.refused_upgrades == {"auth_failed": 3}

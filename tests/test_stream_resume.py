@@ -68,12 +68,13 @@ async def test_a_crowd_that_comes_back_costs_redis_one_reading(
     gateway: GatewayServer, publish: Publishing, redis: Redis
 ) -> None:
     await publish(trades(1, 400))
+    headers = {"X-API-Key": (await gateway.new_key("unlimited"))[1]}
     async with gateway.client() as client:
         (accepted,) = await client.subscribe(BTC.name)
         before = await _readings(redis)
 
         async def come_back() -> None:
-            async with gateway.client() as one:
+            async with gateway.client(headers=headers) as one:
                 assert await resumed(one, accepted, 7)
                 await one.hear_whole(8, 400)
 

@@ -1,8 +1,10 @@
 """`tickgate keys`: who may subscribe."""
 
 import asyncio
-from collections.abc import Mapping
+import json
+from collections.abc import Coroutine, Mapping
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
@@ -10,21 +12,45 @@ from rich.table import Table
 
 from feeds.market import SystemClock
 from gateway.commands.failure import STATUS_MISTAKE, CommandFailure
-from gateway.commands.redis_access import in_time, redis_of
+from gateway.commands.redis_access import ANSWER_LIMIT_S, in_time, redis_of
 from gateway.commands.settings import Settings
-from gateway.key_store import KeyStore
+from gateway.key_store import KeyBusyError, KeyStore
 from gateway.keys import KeyRecord
+from gateway.limit_store import LimitStore
+from gateway.plans import FALLBACK, plans_from
+from gateway.script_calls import Unanswered
+from gateway.usage import Month
+
+T = TypeVar("T")
 
 
-def create_key(settings: Settings, environ: Mapping[str, str], label: str, plan: str) -> None:
-    """Prints the new key, alone, on stdout: `KEY=$(tickgate keys create)`."""
+def create_key(
+    settings: Settings,
+    environ: Mapping[str, str],
+    label: str,
+    plan: str,
+    *,
+    expires_in_s: int | None,
+    channels: tuple[str, ...] | None,
+) -> None:
+    """Prints the new key, alone, on stdout: `KEY=$(tickgate keys create)`.
+
+    Raises CommandFailure: there is no such plan.
+    """
+
+    plans = plans_from(settings.plan)
+    if plan not in plans:
+        known = ", ".join(f"'{name}'" for name in plans)
+        raise CommandFailure(f"--plan: '{plan}' is not one of {known}", STATUS_MISTAKE)
 
     async def create() -> tuple[KeyRecord, str]:
         async with redis_of(settings, environ) as redis, in_time():
-            return await KeyStore(redis, SystemClock()).create(label, plan)
+            store = KeyStore(redis, SystemClock())
+            return await store.create(label, plan, expires_in_s=expires_in_s, channels=channels)
 
     record, key = asyncio.run(create())
-    click.echo(f"key {record.id} ({record.plan}); it is shown only now:", err=True)
+    until = "" if record.expires_us is None else f", until {_time(record.expires_us)}"
+    click.echo(f"key {record.id} ({record.plan}{until}); it is shown only now:", err=True)
     click.echo(key)
 
 
@@ -35,10 +61,18 @@ def list_keys(settings: Settings, environ: Mapping[str, str]) -> None:
         async with redis_of(settings, environ) as redis, in_time():
             return await KeyStore(redis, SystemClock()).list()
 
+    records = asyncio.run(read())
     table = Table("id", "label", "plan", "created", "state", box=None, pad_edge=False)
-    for record in asyncio.run(read()):
-        state = "valid" if record.revoked_us is None else f"revoked {_time(record.revoked_us)}"
-        table.add_row(record.id, record.label, record.plan, _time(record.created_us), state)
+    has_channels = any(record.channels is not None for record in records)
+    if has_channels:
+        table.add_column("channels", overflow="fold")
+    now_us = SystemClock().now_ns() // 1_000
+    for record in records:
+        row = [record.id, record.label, record.plan, _time(record.created_us)]
+        row.append(_state(record, now_us))
+        if has_channels:
+            row.append(" ".join(record.channels or ("*",)))
+        table.add_row(*row)
     Console(highlight=False, markup=False).print(table)
 
 
@@ -49,9 +83,74 @@ def revoke_key(settings: Settings, environ: Mapping[str, str], key_id: str) -> N
         async with redis_of(settings, environ) as redis, in_time():
             return await KeyStore(redis, SystemClock()).revoke(key_id)
 
-    if asyncio.run(revoke()) is None:
-        raise CommandFailure(f"there is no key {key_id}: see `tickgate keys list`", STATUS_MISTAKE)
+    if _unless_busy(revoke()) is None:
+        raise _no_such(key_id)
     click.echo(f"revoked {key_id}", err=True)
+
+
+def rotate_key(settings: Settings, environ: Mapping[str, str], key_id: str, overlap_s: int) -> None:
+    """Prints the new key, alone, on stdout. Raises CommandFailure: there is none to rotate."""
+
+    async def rotate() -> tuple[KeyRecord | None, tuple[KeyRecord, str] | None]:
+        async with redis_of(settings, environ) as redis, in_time():
+            store = KeyStore(redis, SystemClock())
+            return await store.get(key_id), await store.rotate(key_id, overlap_s)
+
+    before, rotated = _unless_busy(rotate())
+    if before is None:
+        raise _no_such(key_id)
+    if rotated is None:
+        message = f"the key {key_id} is revoked or has expired: make another one"
+        raise CommandFailure(message, STATUS_MISTAKE)
+    record, key = rotated
+    fate = "is over" if not overlap_s else f"is good until {_time(record.previous_until_us)}"
+    click.echo(f"key {record.id}: the one before {fate}; the new one is shown only now:", err=True)
+    click.echo(key)
+
+
+def show_usage(settings: Settings, environ: Mapping[str, str], holder_id: str) -> None:
+    """One JSON object, as `/v1/usage` has it. Raises CommandFailure: no such key."""
+
+    async def read() -> tuple[KeyRecord | None, Month]:
+        async with redis_of(settings, environ) as redis, in_time():
+            clock = SystemClock()
+            limits = LimitStore(redis, clock, answer_limit_s=ANSWER_LIMIT_S)
+            return await KeyStore(redis, clock).get(holder_id), await limits.usage(holder_id)
+
+    try:
+        record, month = asyncio.run(read())
+    except Unanswered as error:
+        raise CommandFailure(f"Redis tells no usage: {error}") from None
+    # Users that show a token have no record here, only what they used.
+    if record is None and not holder_id.startswith("jwt_"):
+        raise _no_such(holder_id)
+    plans = plans_from(settings.plan)
+    plan = plans.get(FALLBACK if record is None else record.plan, plans[FALLBACK])
+    click.echo(json.dumps(month.told(plan), indent=2))
+
+
+def _unless_busy(changing: Coroutine[Any, Any, T]) -> T:
+    """Raises CommandFailure where others change the same key all the time."""
+    try:
+        return asyncio.run(changing)
+    except KeyBusyError as error:
+        raise CommandFailure(str(error)) from None
+
+
+def _no_such(key_id: str) -> CommandFailure:
+    return CommandFailure(f"there is no key {key_id}: see `tickgate keys list`", STATUS_MISTAKE)
+
+
+def _state(record: KeyRecord, now_us: int) -> str:
+    match record.state(now_us):
+        case "revoked":
+            assert record.revoked_us is not None
+            return f"revoked {_time(record.revoked_us)}"
+        case "expired":
+            assert record.expires_us is not None
+            return f"expired {_time(record.expires_us)}"
+        case _:
+            return "valid" if record.expires_us is None else f"until {_time(record.expires_us)}"
 
 
 def _time(us: int) -> str:

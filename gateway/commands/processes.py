@@ -5,16 +5,22 @@ import contextlib
 import logging
 import os
 import sys
+from pathlib import Path
 from random import Random
 from typing import NoReturn
 
+import click
 import uvloop
 
 from feeds.market import SystemClock
+from feeds.metrics import METRICS, FeedsAtWork
 from feeds.run import run_feeds
+from gateway.admin import AdminListener, ProcessName, Table
+from gateway.admin_token import FILE
 from gateway.commands.settings import Settings
 from gateway.commands.stopping import stopping_event
-from gateway.serve import serve
+from gateway.plans import plans_from
+from gateway.serve import serve, spare_the_start
 
 _LOG_FORMAT = "%(asctime)s %(name)s: %(message)s"
 _LOG_TIME = "%H:%M:%S"
@@ -23,6 +29,10 @@ _LOG_TIME = "%H:%M:%S"
 def feeds_process(settings: Settings, redis_url: str) -> None:
     """Publishes until asked to end. Raises FeedError."""
     log_to_stderr()
+    admin = _admin_listener(settings, "feeds")
+
+    async def tell(at_work: FeedsAtWork) -> None:
+        await admin.run([Table(METRICS, lambda: at_work)], at_work.look)
 
     async def until_stopped() -> None:
         await run_feeds(
@@ -31,8 +41,10 @@ def feeds_process(settings: Settings, redis_url: str) -> None:
             clock=SystemClock(),
             random=Random(),  # noqa: S311 - spreads reconnects
             stopping=stopping_event(),
+            beside=tell,
         )
 
+    spare_the_start()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(until_stopped())
         leave()
@@ -54,7 +66,32 @@ def leave() -> NoReturn:
 def gateway_process(settings: Settings) -> None:
     """One worker; its parent keeps the port. Raises OSError."""
     log_to_stderr()
-    serve(settings.gateway, settings.redis_url, shared=True)
+    admin = _admin_listener(settings, "gateway")
+    serve(
+        settings.gateway,
+        settings.redis_url,
+        shared=True,
+        admin=admin,
+        plans=plans_from(settings.plan),
+        token=settings.token,
+    )
+
+
+def _admin_listener(settings: Settings, process: ProcessName) -> AdminListener:
+    def say(line: str) -> None:
+        with contextlib.suppress(OSError):  # The terminal may be gone.
+            click.echo(line, err=True)
+
+    workers = settings.gateway.workers if process == "gateway" else 1
+    token_file = Path(settings.admin.token_file or Path(settings.data_dir) / FILE)
+    return AdminListener(
+        settings.admin,
+        process,
+        clock=SystemClock(),
+        say=say,
+        workers=workers,
+        token_file=token_file if process == "gateway" and settings.admin.enabled else None,
+    )
 
 
 def log_to_stderr() -> None:

@@ -1,5 +1,6 @@
 """All that may be set, of feeds and gateway together, and how it is read, checked and told."""
 
+import importlib.util
 import math
 from collections.abc import Mapping
 from functools import partial
@@ -20,8 +21,9 @@ from gateway.configuration import (
     did_you_mean,
     load,
 )
+from gateway.plans import PlanSettings, check_plan_name
 from gateway.setting import Setting, settings_of
-from gateway.settings import GatewaySettings
+from gateway.settings import AdminSettings, GatewaySettings, TokenSettings
 
 DEFAULT_FILE: Final = "tickgate.toml"
 SIMULATED: Final = "sim"
@@ -38,6 +40,9 @@ class Settings(FeedSettings, frozen=True, forbid_unknown_fields=True):
     data_dir: str = ".tickgate"
     """Where the embedded Redis keeps the API keys; one running Tickgate for each."""
     gateway: GatewaySettings = GatewaySettings()
+    admin: AdminSettings = AdminSettings()
+    plan: dict[str, PlanSettings] = {}  # noqa: RUF012 - msgspec makes each its own
+    token: TokenSettings = TokenSettings()
 
 
 def settings_from(
@@ -55,6 +60,16 @@ def settings_from(
     settings = load(Settings, _file(environ, config), environ, options, _checks())
     data_dir = str(Path(settings.data_dir).expanduser().absolute())
     return msgspec.structs.replace(settings, data_dir=data_dir)
+
+
+def check_tokens(token: TokenSettings) -> None:
+    """Whether tokens could be verified, before anything is started. Raises SettingsError."""
+    if not token.issuer:
+        return
+    if not token.keys:
+        raise SettingsError("token.keys: must be set where token.issuer is")
+    if importlib.util.find_spec("jwt") is None:
+        raise SettingsError("token.issuer: tokens need PyJWT: pip install 'tickgate[jwt]'")
 
 
 def environment_with(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
@@ -106,9 +121,11 @@ def _checks() -> dict[str, Check]:
         if isinstance(setting.default, int | float) and not isinstance(setting.default, bool)
     }
     checks |= {
+        "admin.port": partial(_between, 0, _PORT_MAX - _WORKERS_MAX),
         "gateway.port": partial(_between, 0, _PORT_MAX),
         "gateway.workers": partial(_between, 1, _WORKERS_MAX),
         "sim.seed": lambda _: None,
+        "plan": check_plan_name,
         "redis_url": _redis_url,
         "venues": _known_venues,
         "venue": _known_venue,

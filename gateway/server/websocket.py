@@ -1,24 +1,25 @@
 """EDGE (uvicorn): the WebSocket protocol class, which lets the application write ready frames.
 
-The ASGI scope's extension `tickgate.frames` holds a FrameSink. Frames it writes and frames of the
-protocol itself (pongs, pings, close) are whole when they reach the transport, so they can't mix;
-after a close frame nothing is written any more.
+Frames that its FrameSink writes and frames of the protocol itself (pongs, pings, close) are whole
+when they reach the transport, so they can't mix; after a close frame nothing is written any more.
 """
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Coroutine
+from http import HTTPStatus
 from typing import Any, Final
 
 from uvicorn._types import ASGISendEvent
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from uvicorn.protocols.utils import ClientDisconnected
 from websockets.frames import Frame
 from websockets.http11 import Request
 from websockets.protocol import State
 
-from gateway.errors import CLOSES, CloseRow
-
-EXTENSION: Final = "tickgate.frames"
+from gateway.errors import CLOSES
+from gateway.server.hearing import Hearing
+from gateway.server.reading import ReadingProtocol
+from gateway.server.sink import EXTENSION, FrameSink, Listener
 
 _CLOSE_LIMIT_S: Final = 3.0
 """From a close frame to the end of the socket, whether or not the peer reads."""
@@ -26,38 +27,11 @@ _TCP_NOTSENT_LOWAT: Final = 25
 """linux/tcp.h; the socket module has no name for it before Python 3.12."""
 _NOT_SENT_BYTES: Final = 16_384
 """More is refused by the kernel: what it swallowed can't be conflated any more."""
+_UNANSWERED_LIMIT_MS: Final = 30_000
+"""For what was sent to be acknowledged by the other kernel; the default is some 15 minutes."""
 
 
-class FrameSink:
-    """The socket of one connection, as a session sees it."""
-
-    __slots__ = ("_connection", "descriptor", "is_leaving", "on_busy", "on_ready", "on_shutdown")
-
-    def __init__(self, connection: "StreamProtocol") -> None:
-        self._connection = connection
-        self.descriptor = -1
-        self.is_leaving = False
-        """The client has closed, or is gone."""
-        self.on_busy: Callable[[], None] | None = None
-        """Called when the socket takes no more, or is about to be closed."""
-        self.on_ready: Callable[[], None] | None = None
-        """Called when the socket takes more again."""
-        self.on_shutdown: Callable[[], None] | None = None
-        """Called when the server stops: the application says goodbye in its own words."""
-
-    def is_ready(self) -> bool:
-        return self._connection.writable.is_set()
-
-    def write(self, frames: bytes) -> None:
-        connection = self._connection
-        if not self.is_leaving and not connection.transport.is_closing():
-            connection.transport.write(frames)
-
-    def close(self, row: CloseRow) -> None:
-        self._connection.say_goodbye(row.code, row.text)
-
-
-class StreamProtocol(WebSocketsSansIOProtocol):
+class StreamProtocol(ReadingProtocol):
     """uvicorn's sans-I/O class with a FrameSink, and with ends that come."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -74,6 +48,8 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         if plain is not None and self.transport.get_extra_info("ssl_object") is None:
             self.sink.descriptor = plain.fileno()
             plain.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, _NOT_SENT_BYTES)
+        if plain is not None:
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNANSWERED_LIMIT_MS)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._leave()
@@ -84,22 +60,29 @@ class StreamProtocol(WebSocketsSansIOProtocol):
     def handle_close(self, event: Frame) -> None:
         self._leave()
         super().handle_close(event)
+        self._end_in_time()
 
     def handle_parser_exception(self) -> None:
         self._leave()
-        super().handle_parser_exception()
+        if self.close_sent:
+            # What else it would write are pongs, and the close frame was the last.
+            self.conn.data_to_send()
+            self.transport.close()
+        else:
+            super().handle_parser_exception()
+        self._end_in_time()
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        if self.sink.on_busy is not None:
-            self.sink.on_busy()
+        if self.sink.listener is not None:
+            self.sink.listener.busy()
 
     def _leave(self) -> None:
         """Nothing is written after this: a close frame is the last, and descriptors are reused."""
         self.sink.descriptor = -1
         self.sink.is_leaving = True
-        if self.sink.on_busy is not None:
-            self.sink.on_busy()
+        if self.sink.listener is not None:
+            self.sink.listener.busy()
 
     def handle_connect(self, event: Request) -> None:
         super().handle_connect(event)
@@ -107,17 +90,47 @@ class StreamProtocol(WebSocketsSansIOProtocol):
             extensions = self.scope["extensions"]
             assert extensions is not None
             extensions[EXTENSION] = {"sink": self.sink}
+        # The parser's frame has the request for as long as it parses; the scope has copies.
+        event.headers.clear()
+        if self.close_sent:
+            self._end_in_time()
 
     async def send(self, message: ASGISendEvent) -> None:
+        await self.writable.wait()
+        if self.sink.is_leaving:
+            # The application can't know it yet; uvicorn 0.54 would call it the application's fault
+            # where it was the server that said goodbye.
+            raise ClientDisconnected
         await super().send(message)
         if self.initial_response is not None and self.close_sent:
             # A refusal is an answer: uvicorn 0.54 would log it as a handshake that was forgotten.
             self.handshake_complete = True
+        if message["type"] == "websocket.accept":
+            self._forget_request()
+
+    def _forget_request(self) -> None:
+        """One without a key may take its time. What an application needs, it has read by now."""
+        del self.request, self.response
+        headers = self.scope["headers"]
+        assert isinstance(headers, list)
+        headers.clear()
+
+    def send_500_response(self) -> None:
+        self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR)
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        """Before the upgrade. Nothing can be said after it; uvicorn 0.54 would try."""
+        if self.initial_response is not None or self.handshake_complete:
+            return
+        self._leave()
+        self.handshake_complete = self.close_sent = True
+        self.conn.send_response(self.conn.reject(status, status.phrase))
+        self.transport.write(b"".join(self.conn.data_to_send()))
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        if self.sink.on_ready is not None:
-            self.sink.on_ready()
+        if self.sink.listener is not None:
+            self.sink.listener.ready()
 
     def say_goodbye(self, code: int, reason: str) -> None:
         """Sends a close frame; the socket is really gone a bounded time later."""
@@ -133,10 +146,7 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         self.conn.send_close(code, reason)
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
-        if self.read_paused:
-            # The peer's own close has to be read.
-            self.read_paused = False
-            self.transport.resume_reading()
+        self.read_on()  # the peer's own close has to be read
         self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
 
     def keepalive_timeout(self) -> None:
@@ -145,14 +155,58 @@ class StreamProtocol(WebSocketsSansIOProtocol):
         self.say_goodbye(row.code, row.text)
 
     async def run_asgi(self) -> None:
-        await super().run_asgi()
+        """A connection that was handed over outlives the application."""
+        try:
+            await self._run_application()
+        finally:
+            if self.sink.listener is None:
+                self.end()
+
+    async def _run_application(self) -> None:
+        try:
+            await self.app(self.scope, self.receive, self.send)
+        except ClientDisconnected:
+            return
+        except Exception:
+            self.logger.exception("Exception in ASGI application")
+            self.send_500_response()
+        else:
+            if not self.handshake_complete:
+                self.logger.error("ASGI callable returned without completing handshake.")
+                self.send_500_response()
+
+    def hand_over(self, listener: Listener) -> None:
+        """What the application has not received is heard by the listener."""
+        assert self.handshake_complete
+        unheard, hearing = self.queue, Hearing(self, listener)
+        self.queue = hearing  # type: ignore[assignment]  # all of a Queue that uvicorn uses
+        while not unheard.empty():
+            hearing.put_nowait(unheard.get_nowait())
+        self.rules.know()
+        # Never needed again, and 3 KiB with the request.
+        del self.scope
+
+    def start(self, work: Coroutine[Any, Any, None]) -> None:
+        """As a task of the server's, which waits for its tasks when it stops."""
+        task = self.loop.create_task(work)
+        self.tasks.add(task)
+        task.add_done_callback(self.on_task_complete)
+
+    def end(self) -> None:
+        """Nobody listens any more."""
+        if self.close_timer is None:
+            self.transport.close()
         self._end_in_time()
 
     def shutdown(self) -> None:
-        if self.sink.on_shutdown is not None:
-            self.sink.on_shutdown()
+        if self.sink.listener is not None:
+            self.sink.listener.shut_down()
+        elif self.handshake_complete:
+            row = CLOSES["draining"]
+            self.say_goodbye(row.code, row.text)
         else:
-            super().shutdown()
+            self._refuse(HTTPStatus.SERVICE_UNAVAILABLE)
+            self.transport.close()
         self._end_in_time()
 
     def _end_in_time(self) -> None:

@@ -1,22 +1,16 @@
-"""The native WebSocket transport: who may connect, and the loop that hears what they say."""
+"""The native WebSocket transport: who may connect, and what they are told first."""
 
 import asyncio
 import contextlib
-import logging
-from collections.abc import AsyncIterator
-from urllib.parse import parse_qs
 
 from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from gateway.conversation import Conversation
+from gateway.admission import Refusal
 from gateway.errors import CLOSES, CloseRow, CommandError
 from gateway.frames import unframed
-from gateway.key_store import KeysUnavailable
-from gateway.keys import KeyRecord
-from gateway.limits import Gcra
+from gateway.keys import Holder
 from gateway.message import Notice
-from gateway.plans import PLANS
 from gateway.protocol import (
     SUBPROTOCOLS,
     VERSION,
@@ -26,30 +20,27 @@ from gateway.protocol import (
     CommandId,
     EncodingName,
     Error,
+    SessionId,
     Welcome,
     decode_command,
     id_of,
 )
-from gateway.server.websocket import EXTENSION, FrameSink
-from gateway.session import Session
-from gateway.transports.queue_sink import QueueSink
+from gateway.rate_headers import connection_headers, retry_after
+from gateway.server.sink import EXTENSION, FrameSink
+from gateway.session import Session, Sink
+from gateway.transports.listener import StreamListener
+from gateway.transports.queue_sink import QueueSink, messages_of
 from gateway.worker import Worker
-
-_log = logging.getLogger(__name__)
 
 _CLOSE_LIMIT_S = 3.0
 """For one who doesn't read to take the close."""
-_KEY_PARAMETERS = frozenset(("key", "api_key", "apikey", "token", "access_token", "auth"))
-
-
-class Refusal(Exception):  # noqa: N818 - a word of the protocol
-    """A connection that is not let in: answered with a status and JSON, before the upgrade."""
-
-    def __init__(self, status: int, code: str, message: str, retry_after_s: int = 0) -> None:
-        self.status = status
-        self.body = {"code": code, "message": message}
-        self.headers = {"Retry-After": str(retry_after_s)} if retry_after_s else {}
-        super().__init__(message)
+_CLOSE_OF = {
+    "auth_failed": "auth_failed",
+    "too_many_failures": "rate",
+    "too_many_connections": "connections",
+    "keys_unavailable": "bus_lost",
+}
+"""The close of each refusal that comes after the upgrade."""
 
 
 async def serve_stream(websocket: WebSocket) -> None:
@@ -61,21 +52,33 @@ async def serve_stream(websocket: WebSocket) -> None:
 
 async def _serve(websocket: WebSocket) -> None:
     worker: Worker = websocket.app.state.worker
+    session_id = worker.new_session_id()
     try:
-        subprotocol, encoding = _agreed_encoding(websocket)
-        record = await _record_of_headers(websocket, worker)
-    except Refusal as refusal:
-        response = JSONResponse(refusal.body, refusal.status, refusal.headers)
-        await websocket.send_denial_response(response)
-        return
-    await websocket.accept(subprotocol)
-    auth_id: CommandId = None
-    if record is None:
-        shown = await _record_of_auth(websocket, worker, encoding)
-        if shown is None:
+        try:
+            subprotocol, encoding = _agreed_encoding(websocket)
+            holder = await _holder_of_headers(websocket, worker)
+            if holder is not None:
+                await _take_slot(worker, session_id, holder)
+        except Refusal as refusal:
+            worker.counts.refused_upgrades[refusal.body["code"]] += 1
+            response = JSONResponse(refusal.body, refusal.status, refusal.headers)
+            await websocket.send_denial_response(response)
             return
-        record, auth_id = shown
-    await _converse(websocket, worker, encoding, record, auth_id)
+        await websocket.accept(subprotocol)
+        auth_id: CommandId = None
+        if holder is None:
+            shown = await _holder_of_auth(websocket, worker, encoding, session_id)
+            if shown is None:
+                return
+            holder, auth_id = shown
+        sink = _sink(websocket, encoding)
+        session = _new_session(worker, encoding, session_id, holder, sink)
+    except BaseException:
+        worker.holders.slots.close(session_id)
+        raise
+    _greet(worker, session, auth_id)
+    # On our own server this returns at once, and the connection goes on without the application.
+    await sink.hand_over(StreamListener(session, worker))
 
 
 def _agreed_encoding(websocket: WebSocket) -> tuple[str | None, EncodingName]:
@@ -89,39 +92,30 @@ def _agreed_encoding(websocket: WebSocket) -> tuple[str | None, EncodingName]:
     return None, "json"
 
 
-async def _record_of_headers(websocket: WebSocket, worker: Worker) -> KeyRecord | None:
-    """The key shown before the upgrade; None where `auth` is still to come. Raises Refusal."""
-    query = parse_qs(websocket.scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    if not _KEY_PARAMETERS.isdisjoint(map(str.lower, query)):
-        raise Refusal(
-            400, "key_in_url", "a URL stands in logs: send the key in X-API-Key or by auth"
-        )
+async def _holder_of_headers(websocket: WebSocket, worker: Worker) -> Holder | None:
+    """Who shows a key before the upgrade; None: `auth` is still to come. Raises Refusal."""
     if worker.draining:
-        raise Refusal(503, "draining", CLOSES["draining"].text, retry_after_s=1)
-    key = websocket.headers.get("x-api-key")
-    authorization = websocket.headers.get("authorization")
-    if key is None and authorization is not None:
-        scheme, _, key = authorization.partition(" ")
-        if scheme.lower() != "bearer":
-            raise Refusal(401, "auth_failed", "Authorization is `Bearer <key>`")
-    if key is None:
-        return None
-    try:
-        record = await worker.keys.admitted(key.strip())
-    except KeysUnavailable as error:
-        raise Refusal(503, "keys_unavailable", str(error), retry_after_s=1) from error
-    if record is None:
-        raise Refusal(401, "auth_failed", CLOSES["auth_failed"].text)
-    return record
+        raise Refusal(503, "draining", CLOSES["draining"].text, retry_after(1.0))
+    query = websocket.scope["query_string"]
+    address = _address(websocket)
+    return await worker.holders.admission.holder_of(websocket.headers, query, address, tickets=True)
 
 
-async def _record_of_auth(
-    websocket: WebSocket, worker: Worker, encoding: EncodingName
-) -> tuple[KeyRecord, CommandId] | None:
+async def _take_slot(worker: Worker, session_id: SessionId, holder: Holder) -> None:
+    """Raises Refusal where the key has too many connections."""
+    plan = worker.holders.admission.plan_of(holder)
+    if not await worker.holders.slots.open(session_id, holder.id, plan):
+        text = CLOSES["connections"].text
+        raise Refusal(429, "too_many_connections", text, connection_headers(plan))
+
+
+async def _holder_of_auth(
+    websocket: WebSocket, worker: Worker, encoding: EncodingName, session_id: SessionId
+) -> tuple[Holder, CommandId] | None:
     """Waits for `auth`, the only command that is heard before it; None where it is over."""
     try:
         async with asyncio.timeout(worker.settings.auth_limit_s):
-            async for message in _messages(websocket):
+            async for message in messages_of(websocket):
                 try:
                     command = decode_command(message)
                 except CommandError as error:
@@ -131,101 +125,55 @@ async def _record_of_auth(
                     refusal = _told(command.id, CommandError("auth_required"))
                     await _reply(websocket, encoding, refusal)
                     continue
-                record = await worker.keys.admitted(command.key)
-                if record is None:
-                    await _close(websocket, CLOSES["auth_failed"])
-                    return None
-                return record, command.id
+                holder = await worker.holders.admission.holder_of_key(
+                    command.key, _address(websocket)
+                )
+                await _take_slot(worker, session_id, holder)
+                return holder, command.id
     except TimeoutError:
         await _close(websocket, CLOSES["auth_timeout"])
-    except KeysUnavailable:
-        await _close(websocket, CLOSES["bus_lost"])
+    except Refusal as refusal:
+        await _close(websocket, CLOSES[_CLOSE_OF[refusal.body["code"]]])
     return None
 
 
-async def _converse(
-    websocket: WebSocket,
-    worker: Worker,
-    encoding: EncodingName,
-    record: KeyRecord,
-    auth_id: CommandId,
-) -> None:
-    async with _sink_of(websocket, encoding) as sink:
-        plan = PLANS.get(record.plan, PLANS["free"])
-        session = Session(
-            worker.new_session_id(),
-            key_id=record.id,
-            plan=plan,
-            encoding=encoding,
-            sink=sink,
-            outbox_limits=worker.outbox_limits,
-            counts=worker.counts,
-        )
-        _connect(sink, session, worker)
-        now_s = worker.clock.monotonic_s()
-        heartbeat_ms = worker.settings.heartbeat_ms
-        session.say(Welcome(session.id, VERSION, heartbeat_ms, plan.told()), now_s)
-        if auth_id is not None:
-            session.say(Ack(auth_id), now_s)
-        worker.hub.sessions.add(session)
-        try:
-            await _hear(websocket, worker, session)
-        except Exception:
-            # A mistake of ours must cost one connection, and be seen.
-            _log.exception("a session failed session=%s", session.id)
-            session.end(CLOSES["internal"])
-        finally:
-            worker.hub.leave(session, worker.clock.monotonic_s())
-
-
-async def _hear(websocket: WebSocket, worker: Worker, session: Session) -> None:
-    conversation = Conversation(session, worker)
-    most = worker.settings.bad_messages_max
-    bad = Gcra(most / 60, most)
-    async for message in _messages(websocket):
-        try:
-            command = decode_command(message)
-        except CommandError as error:
-            conversation.refuse(id_of(message), error)
-            if bad.wait_s(worker.clock.monotonic_s()):
-                session.end(CLOSES["policy"])
-            continue
-        await conversation.answer(command)
-
-
-@contextlib.asynccontextmanager
-async def _sink_of(
-    websocket: WebSocket, encoding: EncodingName
-) -> AsyncIterator[FrameSink | QueueSink]:
+def _sink(websocket: WebSocket, encoding: EncodingName) -> QueueSink | FrameSink:
     extension = websocket.scope.get("extensions", {}).get(EXTENSION)
-    if extension is not None:
-        yield extension["sink"]
-        return
-    sink = QueueSink(websocket, encoding)
-    async with asyncio.TaskGroup() as group:
-        sending = group.create_task(sink.run(), name="sink")
-        yield sink
-        if not sink.is_closing:
-            sending.cancel()
+    if extension is None:
+        return QueueSink(websocket, encoding)
+    sink: FrameSink = extension["sink"]
+    return sink
 
 
-def _connect(sink: FrameSink | QueueSink, session: Session, worker: Worker) -> None:
-    def goodbye() -> None:
-        worker.send_away(session)
+def _new_session(
+    worker: Worker, encoding: EncodingName, session_id: SessionId, holder: Holder, sink: Sink
+) -> Session:
+    session = Session(
+        session_id,
+        holder=holder,
+        plan=worker.holders.admission.plan_of(holder),
+        encoding=encoding,
+        sink=sink,
+        outbox_limits=worker.outbox_limits,
+        counts=worker.counts,
+        opened_s=worker.clock.monotonic_s(),
+    )
+    session.traffic.connections += 1
+    return session
 
-    sink.on_busy = session.busy
-    sink.on_ready = session.flush
-    sink.on_shutdown = goodbye
+
+def _greet(worker: Worker, session: Session, auth_id: CommandId) -> None:
+    """From here on it hears of its channels."""
+    now_s = worker.clock.monotonic_s()
+    limits = session.plan.told()
+    session.say(Welcome(session.id, VERSION, worker.settings.heartbeat_ms, limits), now_s)
+    if auth_id is not None:
+        session.say(Ack(auth_id), now_s)
+    worker.hub.sessions.add(session)
 
 
-async def _messages(websocket: WebSocket) -> AsyncIterator[str | bytes]:
-    """What the client says, until it or we have closed."""
-    while True:
-        event = await websocket.receive()
-        if event["type"] == "websocket.disconnect":
-            return
-        text = event.get("text")
-        yield event["bytes"] if text is None else text
+def _address(websocket: WebSocket) -> str:
+    return websocket.client.host if websocket.client is not None else ""
 
 
 def _told(command_id: CommandId, error: CommandError) -> Error:

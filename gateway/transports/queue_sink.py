@@ -2,15 +2,28 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gateway.errors import CloseRow
 from gateway.frames import unframed
 from gateway.protocol import EncodingName
+from gateway.server.sink import Listener
 
 _READY_BYTES = 65_536
+_NO_CODE = 1005
+"""What the client said is not asked for here."""
+
+
+async def messages_of(websocket: WebSocket) -> AsyncIterator[str | bytes]:
+    """What the client says, until it or we have closed."""
+    while True:
+        event = await websocket.receive()
+        if event["type"] == "websocket.disconnect":
+            return
+        text = event.get("text")
+        yield event["bytes"] if text is None else text
 
 
 class QueueSink:
@@ -24,14 +37,20 @@ class QueueSink:
         self._closing: CloseRow | None = None
         self._wake = asyncio.Event()
         self.descriptor = -1
-        self.on_busy: Callable[[], None] | None = None
-        self.on_ready: Callable[[], None] | None = None
-        self.on_shutdown: Callable[[], None] | None = None
-        """Never called: only our own server knows when it stops."""
+        self._listener: Listener | None = None
 
-    @property
-    def is_closing(self) -> bool:
-        return self._closing is not None
+    async def hand_over(self, listener: Listener) -> None:
+        """Returns when the connection is over; `busy` and `shut_down` are never told."""
+        self._listener = listener
+        async with asyncio.TaskGroup() as group:
+            sending = group.create_task(self._run(), name="sink")
+            try:
+                async for message in messages_of(self._websocket):
+                    await listener.hear(message)
+            finally:
+                listener.leave(_NO_CODE if self._closing is None else self._closing.code)
+            if self._closing is None:
+                sending.cancel()
 
     def is_ready(self) -> bool:
         return self._bytes < _READY_BYTES
@@ -45,7 +64,7 @@ class QueueSink:
         self._closing = row
         self._wake.set()
 
-    async def run(self) -> None:
+    async def _run(self) -> None:
         """Sends until the session is closed or the client is gone."""
         try:
             while True:
@@ -56,8 +75,8 @@ class QueueSink:
                     for payload in unframed(frames):
                         await self._send(payload)
                     self._bytes -= len(frames)
-                    if self.on_ready is not None:
-                        self.on_ready()
+                    if self._listener is not None:
+                        self._listener.ready()
                 if self._closing is not None:
                     await self._websocket.close(self._closing.code, self._closing.text)
                     return

@@ -1,0 +1,169 @@
+"""Who is let in, to the stream and to REST alike: by key, token or ticket, and not too often wrong.
+
+Knows what was sent as headers and query; knows no socket. A refusal never repeats what was shown.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import parse_qs
+
+from gateway.errors import CLOSES
+from gateway.key_store import KeysUnavailable, KnownKeys
+from gateway.keys import Holder
+from gateway.limit_store import LimitStore
+from gateway.plans import FALLBACK, Plan
+from gateway.rate_headers import retry_after
+from gateway.tickets import Tickets, TicketsUnavailable
+from gateway.tokens import TokenRefused, Tokens, is_token
+
+TICKET_PARAMETER: Final = "ticket"
+_KEY_PARAMETERS: Final = frozenset(("key", "api_key", "apikey", "token", "access_token", "auth"))
+_SHOWN_MAX: Final = 8_192
+_IPV6_SITE_BITS: Final = 64
+"""Whoever has one IPv6 address has all with these first bits."""
+
+
+class Refusal(Exception):  # noqa: N818 - a word of the protocol
+    """A connection or request that is not let in: answered with a status and JSON."""
+
+    def __init__(
+        self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        self.status = status
+        self.body = {"code": code, "message": message}
+        self.headers = dict(headers or {})
+        super().__init__(message)
+
+
+class Admission:
+    """One worker's door."""
+
+    def __init__(
+        self,
+        keys: KnownKeys,
+        tickets: Tickets,
+        tokens: Tokens | None,
+        limits: LimitStore,
+        plans: Mapping[str, Plan],
+        *,
+        failures_per_minute: int,
+    ) -> None:
+        """`tokens`: None where no issuer is set."""
+        self._keys = keys
+        self._tickets = tickets
+        self._tokens = tokens
+        self._limits = limits
+        self._plans = plans
+        self._failures_per_minute = failures_per_minute
+
+    def plan_of(self, holder: Holder) -> Plan:
+        """A key whose plan is no longer set has the fallback's limits."""
+        return self._plans.get(holder.plan) or self._plans[FALLBACK]
+
+    async def holder_of(
+        self, headers: Mapping[str, str], query: bytes, address: str, *, tickets: bool = False
+    ) -> Holder | None:
+        """Who shows a key, or, where they are good for it, a ticket; None: nothing was shown.
+
+        Raises Refusal.
+        """
+        parameters = parse_qs(query.decode("latin-1"), keep_blank_values=True)
+        if not _KEY_PARAMETERS.isdisjoint(map(str.lower, parameters)):
+            message = "a URL stands in logs: send the key in X-API-Key, by auth, or buy a ticket"
+            raise Refusal(400, "key_in_url", message)
+        shown = headers.get("x-api-key")
+        authorization = headers.get("authorization")
+        if shown is None and authorization is not None:
+            scheme, _, shown = authorization.partition(" ")
+            if scheme.lower() != "bearer":
+                raise Refusal(
+                    401,
+                    "auth_failed",
+                    "Authorization is `Bearer <key>`",
+                    {"WWW-Authenticate": "Bearer"},
+                )
+        if shown is not None:
+            return await self.holder_of_key(shown, address)
+        if tickets and (bought := parameters.get(TICKET_PARAMETER)):
+            return await self._holder_of_ticket(bought[0], address)
+        return None
+
+    async def holder_of_key(self, shown: str, address: str) -> Holder:
+        """The holder of an API key or a token. Raises Refusal."""
+        self._check_patience(address)
+        holder = await self._look_at(shown.strip()) if len(shown) <= _SHOWN_MAX else None
+        return await self._admitted(holder, address)
+
+    async def still_admits(self, holder: Holder, now_us: int) -> bool:
+        """Whether one who was let in may stay. Raises KeysUnavailable."""
+        if holder.ends_us is not None and holder.ends_us <= now_us:
+            return False
+        return not holder.proof or await self._keys.still_admits(holder)
+
+    async def _look_at(self, shown: str) -> Holder | None:
+        if is_token(shown):
+            return await self._holder_of_token(shown)
+        try:
+            record = await self._keys.admitted(shown)
+        except KeysUnavailable as error:
+            raise _unavailable(str(error)) from error
+        return None if record is None else record.holder(shown)
+
+    async def _holder_of_token(self, token: str) -> Holder | None:
+        if self._tokens is None:
+            return None
+        try:
+            holder = await self._tokens.holder(token)
+        except TokenRefused:
+            return None
+        # A plan that isn't there is the issuer's mistake; to guess another one would be ours.
+        return holder if holder.plan in self._plans else None
+
+    async def _holder_of_ticket(self, ticket: str, address: str) -> Holder:
+        self._check_patience(address)
+        try:
+            holder = await self._tickets.take(ticket)
+            if holder is not None and holder.proof and not await self._keys.still_admits(holder):
+                holder = None
+        except (TicketsUnavailable, KeysUnavailable) as error:
+            raise _unavailable(str(error)) from error
+        return await self._admitted(holder, address)
+
+    def _check_patience(self, address: str) -> None:
+        wait_s = self._limits.refused_s(_failures_of(address))
+        if wait_s:
+            raise _too_many(wait_s)
+
+    async def _admitted(self, holder: Holder | None, address: str) -> Holder:
+        if holder is not None:
+            return holder
+        name, most = _failures_of(address), self._failures_per_minute
+        wait_s = await self._limits.wait_s(name, most / 60, most)
+        if wait_s:
+            raise _too_many(wait_s)
+        text = CLOSES["auth_failed"].text
+        raise Refusal(401, "auth_failed", text, {"WWW-Authenticate": "Bearer"})
+
+
+def _failures_of(address: str) -> str:
+    """Under what an address' wrong keys are counted."""
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:  # A Unix socket has none: all that come by it are one.
+        return "failures:none"
+    if isinstance(parsed, ipaddress.IPv6Address):
+        if parsed.ipv4_mapped is not None:
+            return f"failures:{parsed.ipv4_mapped}"
+        site = ipaddress.ip_network((parsed, _IPV6_SITE_BITS), strict=False)
+        return f"failures:{site.network_address}"
+    return f"failures:{parsed}"
+
+
+def _too_many(wait_s: float) -> Refusal:
+    message = "too many wrong keys came from this address"
+    return Refusal(429, "too_many_failures", message, retry_after(wait_s))
+
+
+def _unavailable(message: str) -> Refusal:
+    return Refusal(503, "keys_unavailable", message, retry_after(1.0))

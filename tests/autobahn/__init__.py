@@ -1,0 +1,1 @@
+"""The Autobahn Testsuite against our WebSocket protocol class: `make autobahn`."""
