@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from bench.cpu import pinned
 from gateway.commands.greeting import answers_ready
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
@@ -32,11 +33,12 @@ def environment(redis_url: str, *, ticks_per_s: float, symbols: int, seed: int) 
 
 @contextlib.asynccontextmanager
 async def started(
-    command: str, environ: Mapping[str, str]
+    command: str, environ: Mapping[str, str], core: int | None = None
 ) -> AsyncIterator[asyncio.subprocess.Process]:
-    """`tickgate COMMAND`, stopped at the end of the block."""
+    """`tickgate COMMAND`, on any core or on that one, stopped at the end of the block."""
+    words = [sys.executable, "-m", "gateway.cli", command]
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "gateway.cli", command),
+        *(words if core is None else pinned(core, *words)),
         env=environ,
         stdout=asyncio.subprocess.PIPE,
     )

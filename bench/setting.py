@@ -12,6 +12,7 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from bench.cpu import pinned
 from gateway.embedded_redis import find_redis_server
 
 _PACKAGES = ("uvicorn", "websockets", "uvloop", "redis", "hiredis", "msgspec")
@@ -39,12 +40,15 @@ def commit() -> str:
 
 
 @contextlib.contextmanager
-def redis_server() -> Iterator[str]:
-    """A redis-server of the benchmark's own; its socket's path."""
+def redis_server(core: int | None = None) -> Iterator[str]:
+    """A redis-server of the benchmark's own, on any core or on that one; its socket's path."""
     with tempfile.TemporaryDirectory(prefix="tg-") as directory:
         path = str(Path(directory) / "redis.sock")
         command = [str(find_redis_server()), "--port", "0", "--unixsocket", path, "--save", ""]
-        process = subprocess.Popen([*command, "--dir", directory], stdout=subprocess.DEVNULL)
+        command += ["--dir", directory]
+        process = subprocess.Popen(
+            command if core is None else pinned(core, *command), stdout=subprocess.DEVNULL
+        )
         try:
             _wait_for(path)
             yield path

@@ -1,193 +1,196 @@
 """Question: what does a delivery cost the gateway, how late is it, and does every one come?
 
-W1: 1,000 subscribers of one channel at growing rates. W2: the same at 100 ticks/s. W3: 500
-connections with 20 of 100 channels each at 2,000 ticks/s. Open loop; the gateway has core 0 to
-itself, everything else shares core 1. Needs a C compiler. `python -m bench.fanout`.
+W1: 1,000 subscribers of one channel, the rate raised until a step no longer holds (p99 over 100 ms,
+or anything lost, twice) or the load client is the bottleneck; and 1,000,000 deliveries/s, also with
+a 20 ms window. W2: the same at 100 ticks/s. W3: 500 connections with 20 of 100 channels each at
+2,000 ticks/s. Open loop: latency counts from when a tick was due. The gateway has core 0 to itself.
+Not shown: networks (it is loopback), TLS, clients that come and go. Needs a C compiler.
+`python -m bench.fanout`; a PNG of latency against load comes beside the result, with matplotlib.
 """
 
 import argparse
-import asyncio
-import json
-import os
-import shutil
 import statistics
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from pathlib import Path
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Final
 
-from redis.asyncio import Redis
-from rich.console import Console
+import msgspec
 from rich.table import Table
 
-from bench.processes import REPOSITORY
-from bench.setting import described, redis_server
-from feeds.market import SystemClock
-from feeds.market.bus_names import DIRECTORY_KEY
-from gateway.key_store import KeyStore
+from bench.chart import Line, draw
+from bench.cpu import stay_off_the_server_core
+from bench.fanout.figures import Spread
+from bench.fanout.loads import CHANNELS_MAX, FIXED, RAMP, W1_FIXED, W1_WIDE, W2, W3, Load, w1
+from bench.fanout.rig import Rig, rig
+from bench.fanout.run import CLIENT_CORE_MAX, Run, run
+from bench.load.client import compiled
+from bench.setting import described
+from bench.verdict import Asked, add_options, at_least, at_most, console, keep, table_of
 
-_RESULTS: Final = REPOSITORY / "bench" / "results"
-_SOURCE: Final = Path(__file__).with_name("load.c")
-_HOST: Final = "127.0.0.1"
-_PATIENCE_S: Final = 20.0
-"""Beyond the schedule, for what is late."""
-
-
-class Load(NamedTuple):
-    """Who listens to what, and how much there is to hear."""
-
-    name: str
-    connections: int
-    channels: int
-    channels_each: int
-    ticks_per_s: float
-
-    def deliveries(self, seconds: float) -> int:
-        ticks = int(self.ticks_per_s * seconds)
-        return ticks * self.connections * self.channels_each // self.channels
+_P99_MAX_MS: Final = 100.0
+_WARM_UP: Final = w1(1_000)
+_WARM_UP_S: Final = 1.0
+_END: Final = "end of the ramp"
+_RAMP_SHARE: Final = 0.5
+"""Of --seconds: a step of the ramp."""
 
 
-LOADS: Final = (
-    Load("W1 100k/s", 1_000, 1, 1, 100),
-    Load("W1 1M/s", 1_000, 1, 1, 1_000),
-    Load("W1 3M/s", 1_000, 1, 1, 3_000),
-    Load("W1 5M/s", 1_000, 1, 1, 5_000),
-    Load("W1 7M/s", 1_000, 1, 1, 7_000),
-    Load("W3", 500, 100, 20, 2_000),
-)
+class Repeat(msgspec.Struct, frozen=True):
+    """All loads once, on a Redis and gateways of their own."""
+
+    fixed: list[Run]
+    ramp: list[Run]
+    """Upwards; a step that did not hold has a second try behind it."""
+
+    @property
+    def best(self) -> Run | None:
+        """The highest step that held."""
+        held = [step for step in self.ramp if step.holds(_P99_MAX_MS)]
+        return max(held, key=lambda step: step.deliveries_per_s, default=None)
+
+    @property
+    def limited_by(self) -> str | None:
+        """Who, if not the gateway, ended the ramp; None: the gateway."""
+        last = self.ramp[-1]
+        over = not last.holds(_P99_MAX_MS) or last.client_core > CLIENT_CORE_MAX
+        return last.limited_by if over else _END
 
 
-class Bench:
-    """A running Redis and gateway, and the load client compiled for them."""
-
-    def __init__(self, redis_path: str, port: int, key: str, server_id: int, load: str) -> None:
-        self._redis_path = redis_path
-        self._port = port
-        self._key = key
-        self._server_id = server_id
-        self._load = load
-
-    def run(self, load: Load, seconds: float) -> dict[str, Any]:
-        deliveries = load.deliveries(seconds)
-        shape = (load.connections, load.channels, load.channels_each, deliveries)
-        client = _pinned(1, self._load, _HOST, self._port, self._key, *shape, seconds + _PATIENCE_S)
-        assert client.stdout is not None
-        assert client.stdout.readline() == "ready\n", "the load client could not subscribe"
-        before_s = _cpu_s(self._server_id)
-        ticks = int(load.ticks_per_s * seconds)
-        publisher = _pinned(
-            *(1, sys.executable, "-m", "bench.fanout.publish", self._redis_path),
-            *(load.channels, load.ticks_per_s, ticks),
-        )
-        told, _ = client.communicate()
-        late, _ = publisher.communicate()
-        heard = json.loads(told)
-        cpu_s = _cpu_s(self._server_id) - before_s
-        span_s = max(heard["span_s"], 1e-3)
-        return {
-            "load": load.name,
-            "lost": deliveries - heard["messages"],
-            "holes": heard["holes"] + heard["disorder"],
-            "deliveries_per_s": heard["messages"] / span_s,
-            "us_per_delivery": cpu_s / max(1, heard["messages"]) * 1e6,
-            "core": cpu_s / span_s,
-            "client_core": heard["cpu_s"] / span_s,
-            "publisher_late_s": json.loads(late)["late_s"],
-            **{part: heard[f"{part}_us"] / 1_000 for part in ("p50", "p90", "p99", "p999", "max")},
-        }
+def repeat(program: str, loads: Sequence[Load], ramp: Sequence[Load], seconds: float) -> Repeat:
+    fixed: list[Run] = []
+    steps: list[Run] = []
+    for window_ms in dict.fromkeys(load.window_ms for load in loads):
+        with rig(program, channels=CHANNELS_MAX, window_ms=window_ms) as one:
+            run(one, _WARM_UP, _WARM_UP_S)
+            chosen = [load for load in loads if load.window_ms == window_ms]
+            fixed += [_told(run(one, load, seconds)) for load in chosen]
+            if window_ms is None:
+                steps += climb(one, ramp, seconds * _RAMP_SHARE)
+    return Repeat(fixed, steps)
 
 
-def _pinned(core: int, *command: object) -> subprocess.Popen[str]:
-    words = ["taskset", "-c", str(core % (os.cpu_count() or 1)), *map(str, command)]
-    environ = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    return subprocess.Popen(words, stdout=subprocess.PIPE, text=True, env=environ)
+def climb(rig: Rig, ramp: Iterable[Load], seconds: float) -> Iterator[Run]:
+    """Each step until one fails twice, or the client is what limits."""
+    for load in ramp:
+        step = _told(run(rig, load, seconds))
+        yield step
+        if not step.holds(_P99_MAX_MS):
+            # One hiccup of the machine is no limit of the gateway.
+            step = _told(run(rig, load, seconds))
+            yield step
+        if not step.holds(_P99_MAX_MS) or step.client_core > CLIENT_CORE_MAX:
+            return
 
 
-def _cpu_s(process_id: int) -> float:
-    """Seconds of CPU that all threads of a process have had."""
-    threads = Path(f"/proc/{process_id}/task").iterdir()
-    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
-
-
-@contextmanager
-def _compiled() -> Iterator[str]:
-    compiler = shutil.which("cc") or shutil.which("gcc")
-    if compiler is None:
-        sys.exit("bench.fanout: no C compiler: the load client can't be built (apt install gcc)")
-    with tempfile.TemporaryDirectory(prefix="tg-") as directory:
-        program = str(Path(directory) / "load")
-        subprocess.run([compiler, "-O2", "-o", program, str(_SOURCE)], check=True)
-        yield program
-
-
-@contextmanager
-def _bench(window_ms: float) -> Iterator[Bench]:
-    with _compiled() as load, redis_server() as path:
-        key = asyncio.run(_prepared(path))
-        server = _pinned(
-            0, sys.executable, "-m", "bench.fanout.server", f"unix://{path}", window_ms
-        )
-        try:
-            assert server.stdout is not None
-            yield Bench(path, int(server.stdout.readline()), key, server.pid, load)
-        finally:
-            server.terminate()
-            server.wait(timeout=15)
-
-
-async def _prepared(path: str) -> str:
-    names = [f"trade:bench:C{number:05d}" for number in range(max(load[2] for load in LOADS))]
-    async with Redis.from_url(f"unix://{path}") as redis:
-        await redis.sadd(DIRECTORY_KEY, *names)
-        return (await KeyStore(redis, SystemClock()).create("bench", "unlimited"))[1]
-
-
-def _shown(results: list[dict[str, Any]]) -> Table:
-    table = Table(
-        "load", "deliveries/s", "µs each", "core", "client", "p50 ms", "p99", "max", "lost"
+def _told(one: Run) -> Run:
+    limited = f", limited by the {one.limited_by}" if one.limited_by else ""
+    print(
+        f"  {one.load}: p99 {one.p99:.1f} ms, {one.us_per_delivery:.2f} µs each, "
+        f"faults {one.faults}{limited}",
+        file=sys.stderr,
     )
-    for name in dict.fromkeys(result["load"] for result in results):
-        runs = [result for result in results if result["load"] == name]
+    return one
 
-        def middle(part: str, runs: list[dict[str, Any]] = runs) -> float:
-            return statistics.median(float(run[part]) for run in runs)
 
-        worst = max(run["p99"] for run in runs)
+def asked(repeats: Sequence[Repeat]) -> list[Asked]:
+    rows: list[Asked] = []
+    runs = [one for repeat in repeats for one in repeat.fixed]
+    by_load = {name: [one for one in runs if one.load == name] for name in _names(runs)}
+    best = [repeat.best.deliveries_per_s if repeat.best else 0.0 for repeat in repeats]
+    if any(repeat.ramp for repeat in repeats):
+        row = at_least("W1 most deliveries/s on a core", statistics.median(best), 5e6, "")
+        cut_short = all(repeat.limited_by == _END for repeat in repeats)
+        rows.append(msgspec.structs.replace(row, met=row.met or (None if cut_short else False)))
+    if ones := by_load.get(W1_FIXED.name):
+        rows.append(at_most("W1 p99 at 1M/s", _median(ones, "p99"), 25, " ms"))
+    if ones := by_load.get(W1_WIDE.name):
+        cost_us = _median(ones, "us_per_delivery")
+        rows.append(at_most("W1 a delivery at 1M/s, 20 ms window", cost_us, 0.60, " µs"))
+    if ones := by_load.get(W2.name):
+        rows.append(at_most("W2 p99", _median(ones, "p99"), 10, " ms"))
+    if ones := by_load.get(W3.name):
+        rows.append(at_most("W3 lost or out of order", sum(one.faults for one in ones), 0, ""))
+        rows.append(at_most("W3 p99", _median(ones, "p99"), 8, " ms"))
+        rows.append(at_most("W3 of the core", 100 * _median(ones, "core"), 65, " %"))
+    return rows
+
+
+def _median(runs: Iterable[Run], figure: str) -> float:
+    return float(statistics.median(getattr(one, figure) for one in runs))
+
+
+def _names(runs: Iterable[Run]) -> list[str]:
+    return list(dict.fromkeys(one.load for one in runs))
+
+
+def shown(runs: Sequence[Run]) -> Table:
+    """Median and spread of each load."""
+    table = Table("load", box=None, pad_edge=False)
+    titles = ("deliveries/s", "µs each", "core", "client", "p50 ms", "p99", "p99.9", "faults")
+    for title in (*titles, "limited by"):
+        table.add_column(title, justify="right")
+    for name in _names(runs):
+        ones = [one for one in runs if one.load == name]
         table.add_row(
-            *(name, f"{middle('deliveries_per_s'):,.0f}", f"{middle('us_per_delivery'):.2f}"),
-            *(f"{middle('core'):.0%}", f"{middle('client_core'):.0%}", f"{middle('p50'):.1f}"),
-            *(f"{middle('p99'):.1f} (≤ {worst:.1f})", f"{max(run['max'] for run in runs):.1f}"),
-            str(sum(run["lost"] + run["holes"] for run in runs)),
+            *(name, f"{_median(ones, 'deliveries_per_s'):,.0f}"),
+            Spread.of(one.us_per_delivery for one in ones).told(".2f"),
+            *(f"{_median(ones, 'core'):.0%}", f"{_median(ones, 'client_core'):.0%}"),
+            f"{_median(ones, 'p50'):.1f}",
+            Spread.of(one.p99 for one in ones).told(),
+            *(f"{_median(ones, 'p999'):.1f}", str(sum(one.faults for one in ones))),
+            ", ".join(sorted({one.limited_by for one in ones if one.limited_by})) or "-",
         )
     return table
 
 
+def lines(runs: Sequence[Run]) -> list[Line]:
+    """Of W1, for the chart: each quantile against the load, with its spread."""
+    found = [Line("p50"), Line("p99"), Line("p99.9")]
+    for line, figure in zip(found, ("p50", "p99", "p999"), strict=True):
+        for name in _names(runs):
+            ones = [one for one in runs if one.load == name]
+            spread = Spread.of(getattr(one, figure) for one in ones)
+            line.points.append((_median(ones, "deliveries_per_s"), spread))
+    return sorted(found, key=lambda line: line.name)
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="bench.fanout", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--window-ms", type=float, default=2.0)
+    parser = argparse.ArgumentParser(prog="bench.fanout", description=__doc__.splitlines()[0])
+    add_options(parser, seconds=10.0)
+    parser.add_argument("--ramp-to", type=float, default=RAMP[-1].offered_per_s, metavar="PER_S")
+    parser.add_argument("--only", nargs="+", default=["W1", "W2", "W3"], metavar="W")
     options = parser.parse_args()
-    results: list[dict[str, Any]] = []
-    console = Console(width=120)
-    with _bench(options.window_ms) as bench:
-        for repeat in range(options.repeats):
-            for load in LOADS:
-                console.print(f"{load.name}, run {repeat + 1} of {options.repeats}")
-                results.append(bench.run(load, options.seconds))
-    where = described()
-    console.print(*where, sep="\n")
-    console.print(_shown(results))
-    _RESULTS.mkdir(exist_ok=True)
-    path = _RESULTS / f"fanout-{datetime.now(UTC):%Y-%m-%d}.json"
-    told = {"question": __doc__, "where": where, "settings": vars(options), "results": results}
-    path.write_text(json.dumps(told, indent=1) + "\n")
-    console.print(f"written: {path.relative_to(REPOSITORY)}")
-    sys.exit(1 if any(result["lost"] or result["holes"] for result in results) else 0)
+    stay_off_the_server_core()
+    loads = [load for load in FIXED if load.name[:2] in options.only]
+    ramp = [load for load in RAMP if load.offered_per_s <= options.ramp_to and "W1" in options.only]
+    repeats: list[Repeat] = []
+    with compiled() as program:
+        for number in range(options.repeats):
+            print(f"fanout, repeat {number + 1} of {options.repeats}", file=sys.stderr)
+            repeats.append(repeat(program, loads, ramp, options.seconds))
+    runs = [one for repeat in repeats for one in (*repeat.fixed, *repeat.ramp)]
+    rows = asked(repeats)
+    screen = console()
+    screen.print(*described(), sep="\n")
+    screen.print(shown([one for repeat in repeats for one in repeat.fixed]))
+    screen.print(shown([one for repeat in repeats for one in repeat.ramp]))
+    for number, one in enumerate(repeats, 1):
+        if one.ramp:
+            most = f"{one.best.deliveries_per_s:,.0f}" if one.best else "none"
+            by = one.limited_by or "gateway"
+            screen.print(f"W1, repeat {number}: most deliveries/s {most}; limited by the {by}")
+    screen.print(table_of(rows))
+    path = keep("fanout", __doc__, vars(options), repeats, rows, options.output)
+    screen.print(f"written: {path}")
+    if ramp and draw(
+        path.with_suffix(".png"),
+        lines([one for one in runs if one.load in {load.name for load in ramp}]),
+        title="W1: 1,000 subscribers of one channel, publication due to client",
+        load="deliveries/s",
+        setting=described(),
+    ):
+        screen.print(f"written: {path.with_suffix('.png')}")
+    sys.exit(1 if any(one.faults for repeat in repeats for one in repeat.fixed) else 0)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,1 @@
+"""From a venue's socket to Redis. `python -m bench.feed_path --help`."""

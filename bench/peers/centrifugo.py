@@ -1,0 +1,71 @@
+"""Centrifugo in memory; ticks come by its HTTP API, pipelined on one connection.
+
+Written after the documentation of version 6 (centrifugal.dev), whose JSON protocol over WebSocket
+the load client speaks. There is no package of it: it runs where its binary is found on PATH.
+"""
+
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Final
+
+from bench.peers.peer import (
+    Ground,
+    Peer,
+    Running,
+    await_listening,
+    first_line_of,
+    free_port,
+    launched,
+    needs,
+)
+
+_QUEUE_BYTES: Final = 64 << 20
+
+
+def _configuration(port: int) -> dict[str, object]:
+    """Nobody has to show a token; no history, no presence, no log; whoever is late may be so.
+
+    "trade" is what its names of channels have before the first colon: a namespace.
+    """
+    return {
+        "http_server": {"address": "127.0.0.1", "port": str(port)},
+        "http_api": {"key": "bench"},
+        "client": {
+            "insecure": True,
+            "allowed_origins": ["*"],
+            "channel_limit": 1_000,
+            "queue_max_size": _QUEUE_BYTES,
+        },
+        "channel": {
+            "namespaces": [
+                {
+                    "name": "trade",
+                    "allow_subscribe_for_client": True,
+                    "allow_subscribe_for_anonymous": True,
+                }
+            ]
+        },
+        "log": {"level": "none"},
+    }
+
+
+@contextlib.contextmanager
+def _start(ground: Ground) -> Iterator[Running]:
+    port = free_port()
+    path = ground.directory / "config.json"
+    path.write_text(json.dumps(_configuration(port)))
+    with launched("centrifugo", "--config", path) as process:
+        await_listening(process, port)
+        yield Running(process, port, str(port))
+
+
+PEER: Final = Peer(
+    name="centrifugo",
+    missing=needs("its binary on PATH, from github.com/centrifugal/centrifugo", "centrifugo"),
+    version=first_line_of("centrifugo", "version"),
+    start=_start,
+    wire="centrifugo",
+    dialect="centrifugo",
+    path="/connection/websocket",
+)
