@@ -23,6 +23,7 @@ from redis.asyncio import Redis as AsyncRedis
 from bench.cpu import CLIENT_CORE, OTHERS_CORE, SERVER_CORE, cpu_s, pinned, waited_s
 from bench.fanout.loads import channel
 from bench.fanout.publish import Published
+from bench.fanout.server import PLAN
 from bench.load.client import Heard, LoadClient, await_ready, heard
 from bench.processes import REPOSITORY
 from bench.setting import redis_server
@@ -208,4 +209,4 @@ async def _prepared(path: str, channels: int) -> str:
     names = [channel(number) for number in range(channels)]
     async with AsyncRedis.from_url(f"unix://{path}") as redis:
         await redis.sadd(DIRECTORY_KEY, *names)
-        return (await KeyStore(redis, SystemClock()).create("bench", "unlimited"))[1]
+        return (await KeyStore(redis, SystemClock()).create("bench", PLAN))[1]

@@ -13,10 +13,26 @@ import msgspec
 
 from feeds.market import SystemClock
 from gateway.admin import AdminListener
+from gateway.plans import PlanSettings, plans_from
 from gateway.serve import listening_socket, serve
 from gateway.settings import AdminSettings, GatewaySettings
 
 _HOST = "127.0.0.1"
+PLAN = "bench"
+"""Its key's: with every limit that costs something, none of which is reached."""
+_PLANS = plans_from(
+    {
+        PLAN: PlanSettings(
+            connections_max=100_000,
+            subscriptions_max=100_000,
+            commands_per_s=10_000,
+            commands_burst=100_000,
+            messages_per_s=1_000_000,
+            fastest_rate="all",
+            channels=("trade:*:*",),
+        )
+    }
+)
 
 
 def main() -> None:
@@ -28,7 +44,8 @@ def main() -> None:
     told = {"host": _HOST, "port": port, "join_window_ms": float(window_ms), **further}
     admin = AdminListener(AdminSettings(port=0), "gateway", clock=SystemClock(), say=lambda _: None)
     threading.Thread(target=_tell, args=(port, admin), daemon=True).start()
-    serve(msgspec.convert(told, GatewaySettings), redis_url, shared=True, admin=admin)
+    settings = msgspec.convert(told, GatewaySettings)
+    serve(settings, redis_url, shared=True, admin=admin, plans=_PLANS)
 
 
 def _tell(port: int, admin: AdminListener) -> None:

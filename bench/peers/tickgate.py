@@ -7,6 +7,7 @@ from typing import Final
 
 from redis.asyncio import Redis
 
+from bench.fanout.server import PLAN
 from bench.peers.peer import Ground, Peer, Running, launched_python, nothing_missing, told_port
 from bench.setting import commit
 from feeds.market import SystemClock
@@ -30,7 +31,7 @@ async def _prepared(redis_path: str) -> str:
     names = [f"trade:bench:C{number:05d}" for number in range(_CHANNELS_MAX)]
     async with Redis.from_url(f"unix://{redis_path}") as redis:
         await redis.sadd(DIRECTORY_KEY, *names)
-        return (await KeyStore(redis, SystemClock()).create("bench", "unlimited"))[1]
+        return (await KeyStore(redis, SystemClock()).create("bench", PLAN))[1]
 
 
 PEER: Final = Peer(
