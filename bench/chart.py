@@ -38,11 +38,14 @@ def draw(
         least = [spread.least for _, spread in points]
         axes.fill_between(at, least, [spread.greatest for _, spread in points], alpha=0.15)
     axes.set(xscale="log", yscale="log", title=title, xlabel=load, ylabel="latency, ms")
-    for told in (axes.xaxis.set_major_formatter, axes.xaxis.set_minor_formatter):
-        told(ticker.EngFormatter(sep=""))
-    for told in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
-        told(ticker.FormatStrFormatter("%g"))
-    axes.grid(visible=True, which="both", alpha=0.25)
+    # One label a load: a logarithmic axis' own run into each other.
+    axes.set_xticks(sorted({offered for line in lines for offered, _ in line.points}))
+    axes.xaxis.set_minor_locator(ticker.NullLocator())
+    axes.xaxis.set_major_formatter(ticker.EngFormatter(sep=""))
+    axes.yaxis.set_major_locator(ticker.LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_minor_formatter(ticker.NullFormatter())
+    axes.yaxis.set_major_formatter(ticker.FormatStrFormatter("%g"))
+    axes.grid(visible=True, alpha=0.25)
     axes.legend(title="median; shaded: all repeats")
     figure.supxlabel("\n".join(setting), fontsize=6, color="gray")
     figure.savefig(path, dpi=130)

@@ -82,7 +82,9 @@ class LimitStore:
         except Unanswered as error:
             self._quiet_until_s = self._clock.monotonic_s() + _RETRY_S
             if not self._is_away:
-                _log.warning("limits are local until Redis is back error=%s", error)
+                _log.warning(
+                    "limits are local until Redis is back (%s)", error or type(error).__name__
+                )
             self._is_away = True
             raise
         if self._is_away:

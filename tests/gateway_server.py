@@ -107,8 +107,8 @@ async def gateway_on(
 ) -> AsyncIterator[GatewayServer]:
     """Runs a gateway, with a key of a plan.
 
-    `stock_protocol`: one of uvicorn's own WebSocket classes instead of ours. Not `wait_ready`: Redis
-    need not be there, and there is no key.
+    `stock_protocol`: one of uvicorn's own WebSocket classes instead of ours. Not `wait_ready`:
+    Redis need not be there, and there is no key.
     """
     record, key = None, ""
     if wait_ready:

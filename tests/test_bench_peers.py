@@ -68,6 +68,13 @@ def test_a_climb_goes_down_when_the_first_rate_fails() -> None:
     assert _climbed(Climb(100), limit=30) == pytest.approx(30, rel=0.2)
 
 
+def test_a_server_that_fares_better_with_more_to_join_is_found_out() -> None:
+    climb = Climb(100)
+    while (rate := climb.next_rate()) is not None:
+        climb.tell(rate, holds=300 < rate < 2_000)
+    assert climb.held == pytest.approx(2_000, rel=0.2)
+
+
 def test_a_climb_gives_up_when_nothing_holds() -> None:
     assert _climbed(Climb(100), limit=0) == 0
 
