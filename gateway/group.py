@@ -1,6 +1,7 @@
 """Sessions whose subscriptions are equal: what one flush brought them is joined and encoded once.
 
-The cost of fan-out is the loop over connections; a group pays it once for many messages. Its fast
+The cost of fan-out is the loop over connections; a group pays it once for many messages: one by
+one, 1,000,000 deliveries/s cost 5.7 times the CPU (bench.fanout.tricks, 2026-11-21). Its fast
 members' sockets have nothing buffered: they are written in one pass. The others go by their outbox.
 """
 

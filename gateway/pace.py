@@ -1,6 +1,7 @@
 """EDGE: when a worker sends what its hub has: the join window, and the ends of rates' intervals.
 
-Two timers for the whole worker, each set only while something waits for it.
+Two timers for the whole worker, each set only while something waits for it. Without the window W3
+costs 39 % more CPU; W1 and W2 the same (bench.fanout.tricks, 2026-11-21, one repeat).
 """
 
 import asyncio

