@@ -19,6 +19,7 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import ConnectKwargs, SSLConnection, parse_url
 from redis.exceptions import RedisError, ResponseError
 
+from feeds.cancelling import stop_if_cancelled
 from feeds.market import Clock, Publication, PublicationError
 from feeds.market.bus_names import channel_of, head_key, log_key, topic
 from gateway.bus_counts import CLOCK, BusCounts
@@ -178,6 +179,7 @@ class Bus:
     async def run(self) -> None:
         """Until cancelled: connects, listens, and connects again, for ever, at most 1 s apart."""
         while True:
+            stop_if_cancelled()
             try:
                 async with asyncio.timeout(self._silence_limit_s):
                     listener = await self._connect()

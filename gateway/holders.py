@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 from redis.asyncio import Redis
 
+from feeds.cancelling import stop_if_cancelled
 from feeds.market import Clock, moment
 from gateway.admission import Admission
 from gateway.errors import CLOSES
@@ -87,6 +88,7 @@ class Holders:
     async def _keep_checking(self) -> None:
         """Ends the sockets of keys that were revoked or rotated away, or have expired."""
         while True:
+            stop_if_cancelled()
             await asyncio.sleep(self._settings.key_cache_s)
             ended = await self._ended()
             for session in list(self._hub.sessions):
@@ -127,6 +129,7 @@ class Holders:
 
     async def _keep_counting(self) -> None:
         while True:
+            stop_if_cancelled()
             await asyncio.sleep(self._settings.usage_interval_s)
             await self._write_usage()
 

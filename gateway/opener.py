@@ -10,6 +10,7 @@ from typing import Final
 
 from redis.exceptions import RedisError
 
+from feeds.cancelling import stop_if_cancelled
 from feeds.market import Channel, Clock, moment
 from gateway.bus import Bus
 from gateway.hub import Hub
@@ -83,6 +84,7 @@ class Opener:
     async def run(self) -> None:
         """Opens what is to be opened, until cancelled."""
         while True:
+            stop_if_cancelled()
             await self._wake.wait()
             self._wake.clear()
             await self._mend()

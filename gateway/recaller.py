@@ -11,6 +11,7 @@ from typing import Final
 
 from redis.exceptions import RedisError
 
+from feeds.cancelling import stop_if_cancelled
 from feeds.market import Clock, moment
 from gateway.bus import Bus
 from gateway.hub import Hub
@@ -51,6 +52,7 @@ class Recaller:
     async def run(self) -> None:
         """Reads what is wanted, in rounds, until cancelled."""
         while True:
+            stop_if_cancelled()
             await self._wake.wait()
             self._wake.clear()
             began_s = self._clock.monotonic_s()

@@ -15,6 +15,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from feeds.cancelling import stop_if_cancelled
 from gateway.limit_store import WORKERS_KEY, LimitStore, slots_key
 from gateway.plans import OverLimit, Plan, share_of_count
 from gateway.script_calls import Unanswered
@@ -134,6 +135,7 @@ class Slots:
 
     async def _keep_renewing(self) -> None:
         while True:
+            stop_if_cancelled()
             try:
                 await self._renew()
             except Unanswered:
@@ -187,6 +189,7 @@ class Slots:
 
     async def _keep_closing(self) -> None:
         while True:
+            stop_if_cancelled()
             await self._has_closing.wait()
             self._has_closing.clear()
             closing, self._closing = self._closing, []
@@ -209,6 +212,7 @@ class Slots:
         """Hears which sessions have lost their slot to a newer one of their key."""
         key = f"tickgate:{{limits}}:ended:{self._worker_id}"
         while True:
+            stop_if_cancelled()
             try:
                 async with asyncio.timeout(_LISTEN_S + self._renew_s):
                     ended = await self._redis.blpop([key], timeout=_LISTEN_S)

@@ -13,6 +13,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from feeds.cancelling import stop_if_cancelled
 from feeds.market import Channel, Clock, Moment, Publication, PublicationError, Status, moment
 from feeds.market.bus_names import DIRECTORY_KEY
 from gateway.bus import Batch, Bus
@@ -220,6 +221,7 @@ class Worker:
 
     async def _keep_directory(self) -> None:
         while True:
+            stop_if_cancelled()
             await asyncio.sleep(_DIRECTORY_REFRESH_S)
             try:
                 async with asyncio.timeout(self.settings.bus_answer_limit_s):

@@ -5,8 +5,9 @@ import contextlib
 import json
 import shutil
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
@@ -158,8 +159,8 @@ async def test_the_load_client_counts_what_is_amiss(program: str) -> None:
         *(_tick(1), _tick(2), _tick(5), _tick(4)),
         *('{"type":"gap","ch":"trade:bench:C00000","from":6,"to":6}', _tick(7, n=2)),
         *(_tick(8, channel="trade:bench:C00009"), _tick(8, age_us=3_600_000_000)),
-    ) as port:
-        one = await _heard(program, LoadClient(port=port, dialect="plain", path="/", limit_s=10))
+    ) as server:
+        one = await _heard(program, server, LoadClient(port=server.port, dialect="plain", path="/"))
     assert one.messages == 5
     assert one.holes == 2
     assert one.disorder == 1
@@ -171,9 +172,9 @@ async def test_the_load_client_counts_what_is_amiss(program: str) -> None:
 
 @_NEEDS_COMPILER
 async def test_at_a_rate_what_is_passed_over_is_no_hole(program: str) -> None:
-    async with _serving(_tick(1), _tick(5)) as port:
+    async with _serving(_tick(1), _tick(5)) as server:
         one = await _heard(
-            program, LoadClient(port=port, dialect="plain", path="/", rate="100ms", limit_s=10)
+            program, server, LoadClient(port=server.port, dialect="plain", path="/", rate="100ms")
         )
     assert (one.messages, one.holes, one.skipped) == (2, 0, 3)
 
@@ -186,17 +187,16 @@ async def test_the_load_client_finds_channels_by_names_of_a_file(
     names.write_text("quote:sim:BTC-USD\ntrade:sim:BTC-USD\n")
     async with _serving(
         _tick(4, channel="quote:sim:BTC-USD"), _tick(7, channel="trade:sim:BTC-USD")
-    ) as port:
-        one = await _heard(
-            program,
-            LoadClient(port=port, dialect="plain", path="/", each=2, names=str(names), limit_s=10),
-        )
+    ) as server:
+        client = LoadClient(port=server.port, dialect="plain", path="/", each=2, names=str(names))
+        one = await _heard(program, server, client)
     assert (one.messages, one.holes, one.strangers) == (2, 0, 0)
 
 
 @_NEEDS_COMPILER
 async def test_the_load_client_reads_the_lines_of_centrifugo(program: str) -> None:
     push = '{"push":{"channel":"trade:bench:C00000","pub":{"data":%s}}}'
+    has_client = asyncio.Event()
     now_us = str(time.time_ns() // 1_000 + 1_000_000)
     ticks = [_tick(seq).replace("NOW", now_us) for seq in (1, 2, 4)]
 
@@ -206,12 +206,13 @@ async def test_the_load_client_reads_the_lines_of_centrifugo(program: str) -> No
         await connection.send('{"id":1,"connect":{}}\n{"id":2,"subscribe":{}}')
         await connection.send("{}")
         assert await connection.recv() == "{}"
+        await has_client.wait()
         await connection.send("\n".join(push % tick for tick in ticks))
         await connection.close()
 
-    async with serve(handle, "127.0.0.1", 0, compression=None) as server:
-        port = next(iter(server.sockets)).getsockname()[1]
-        one = await _heard(program, LoadClient(port=port, dialect="centrifugo", limit_s=10))
+    async with _served(handle, has_client) as server:
+        client = LoadClient(port=server.port, dialect="centrifugo")
+        one = await _heard(program, server, client)
     assert (one.messages, one.holes, one.close_codes) == (3, 1, {"1000": 1})
 
 
@@ -237,28 +238,46 @@ def _tick(seq: int, channel: str = "trade:bench:C00000", n: int = 0, age_us: int
     )
 
 
+class _Server(NamedTuple):
+    port: int
+    has_client: asyncio.Event
+    """The load client has said that it is ready: from then on it counts."""
+
+
 @contextlib.asynccontextmanager
-async def _serving(*texts: str) -> AsyncIterator[int]:
+async def _serving(*texts: str) -> AsyncIterator[_Server]:
     """A server of the plain dialect that says these things and closes with 4105."""
+    has_client = asyncio.Event()
 
     async def handle(connection: ServerConnection) -> None:
         await connection.recv()
         await connection.send('{"type":"ack"}')
-        # In the future: the load client counts what is no older than its last ack.
+        await has_client.wait()
+        # In the future: the load client counts what is no older than its being ready.
         now_us = str(time.time_ns() // 1_000 + 1_000_000)
         for text in texts:
             await connection.send(text.replace("NOW", now_us))
         await connection.close(4105)
 
+    async with _served(handle, has_client) as server:
+        yield server
+
+
+@contextlib.asynccontextmanager
+async def _served(
+    handle: Callable[[ServerConnection], Awaitable[None]], has_client: asyncio.Event
+) -> AsyncIterator[_Server]:
     async with serve(handle, "127.0.0.1", 0, compression=None) as server:
-        yield next(iter(server.sockets)).getsockname()[1]
+        yield _Server(next(iter(server.sockets)).getsockname()[1], has_client)
 
 
-async def _heard(program: str, client: LoadClient) -> Heard:
+async def _heard(program: str, server: _Server, client: LoadClient) -> Heard:
     process = await asyncio.create_subprocess_exec(
         *client.command(program), stdout=asyncio.subprocess.PIPE
     )
+    assert process.stdout is not None
     async with asyncio.timeout(15):
+        assert await process.stdout.readline() == b"ready\n"
+        server.has_client.set()
         told, _ = await process.communicate()
-    assert told.startswith(b"ready\n")
-    return heard(told.removeprefix(b"ready\n").decode())
+    return heard(told.decode())
