@@ -19,10 +19,10 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import ConnectKwargs, SSLConnection, parse_url
 from redis.exceptions import RedisError, ResponseError
 
-from feeds.cancelling import stop_if_cancelled
 from feeds.market import Clock, Publication, PublicationError
 from feeds.market.bus_names import channel_of, head_key, log_key, topic
 from gateway.bus_counts import CLOCK, BusCounts
+from gateway.cancelling import stop_if_cancelled
 from gateway.topic import Head
 
 _log = logging.getLogger(__name__)
@@ -121,6 +121,14 @@ class Listener(asyncio.Protocol):
         held = fcntl.ioctl(plain.fileno(), termios.FIONREAD, bytes(4))
         return int(struct.unpack("i", held)[0])
 
+    def pause_reading(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
     def abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
@@ -211,6 +219,15 @@ class Bus:
         self._names.difference_update(names)
         if self._listener is not None:
             self._listener.unsubscribe(names)
+
+    def pause_reading(self) -> None:
+        """What comes waits in the kernel, until `resume_reading` or the next connection."""
+        if self._listener is not None:
+            self._listener.pause_reading()
+
+    def resume_reading(self) -> None:
+        if self._listener is not None:
+            self._listener.resume_reading()
 
     def reconnect(self) -> None:
         """Ends the connection, if there is one: after the next, everything is read again."""

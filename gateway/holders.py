@@ -9,9 +9,9 @@ from collections.abc import Mapping
 
 from redis.asyncio import Redis
 
-from feeds.cancelling import stop_if_cancelled
 from feeds.market import Clock, moment
 from gateway.admission import Admission
+from gateway.cancelling import stop_if_cancelled
 from gateway.errors import CLOSES
 from gateway.hub import Hub
 from gateway.key_store import KeyStore, KeysUnavailable, KnownKeys

@@ -10,9 +10,9 @@ from typing import Final
 
 from redis.exceptions import RedisError
 
-from feeds.cancelling import stop_if_cancelled
 from feeds.market import Channel, Clock, moment
 from gateway.bus import Bus
+from gateway.cancelling import stop_if_cancelled
 from gateway.hub import Hub
 from gateway.topic import Head
 

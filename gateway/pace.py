@@ -8,6 +8,7 @@ import asyncio
 from typing import Final
 
 from feeds.market import Clock, Moment, moment
+from gateway.bus import Bus
 from gateway.hub import Hub
 from gateway.rates import Wheel
 
@@ -18,12 +19,16 @@ _NOT_EARLIER_S: Final = 0.0005
 class Pace:
     """Of one hub."""
 
-    def __init__(self, hub: Hub, clock: Clock, join_window_ms: float) -> None:
+    def __init__(self, hub: Hub, bus: Bus, clock: Clock, join_window_ms: float) -> None:
         self._hub = hub
+        self._bus = bus
         self._clock = clock
         self._window_s = join_window_ms / 1_000
         self._flushed_s = float("-inf")
         self._flush_timer: asyncio.TimerHandle | None = None
+        """Of the end of a window; while it is set, the bus isn't read."""
+        self._is_over = False
+        """A window has just ended, and what came in it is to be read and flushed."""
         self._wheel = Wheel()
         self._wheel_timer: asyncio.TimerHandle | None = None
 
@@ -31,23 +36,40 @@ class Pace:
         """At once, but for what waits for an interval's end."""
         self._wind(at)
         self._flushed_s = at.monotonic_s
+        self._is_over = False
         self._hub.flush(at.monotonic_s)
 
     def flush_soon(self, at: Moment) -> None:
         """At once where the last flush is long ago; else at the end of the window, with more."""
-        if self._flush_timer is not None:
-            self._wind(at)
+        if self._is_over:
+            # This is what came in the window; more will follow as densely.
+            self.flush(at)
+            self._wait(self._window_s)
             return
         early_s = self._flushed_s + self._window_s - at.monotonic_s
         if early_s <= 0:
             self.flush(at)
-        else:
-            self._wind(at)
-            self._flush_timer = asyncio.get_running_loop().call_later(early_s, self._flush_late)
+            return
+        self._wind(at)
+        if self._flush_timer is None:
+            self._wait(early_s)
+
+    def _wait(self, left_s: float) -> None:
+        self._bus.pause_reading()
+        self._flush_timer = asyncio.get_running_loop().call_later(left_s, self._end_window)
+
+    def _end_window(self) -> None:
+        self._flush_timer = None
+        self._is_over = True
+        self._bus.resume_reading()
+        # Behind the read that follows now, which flushes what it brings: the next step's own calls
+        # may come before it.
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, self._flush_late)
 
     def _flush_late(self) -> None:
-        self._flush_timer = None
-        self.flush(moment(self._clock))
+        if self._is_over:
+            self.flush(moment(self._clock))
 
     def _wind(self, at: Moment) -> None:
         if self._wheel.wind(self._hub.pending.rates(), at):

@@ -15,7 +15,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from feeds.cancelling import stop_if_cancelled
+from gateway.cancelling import stop_if_cancelled
 from gateway.limit_store import WORKERS_KEY, LimitStore, slots_key
 from gateway.plans import OverLimit, Plan, share_of_count
 from gateway.script_calls import Unanswered

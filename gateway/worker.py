@@ -13,10 +13,10 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from feeds.cancelling import stop_if_cancelled
 from feeds.market import Channel, Clock, Moment, Publication, PublicationError, Status, moment
 from feeds.market.bus_names import DIRECTORY_KEY
 from gateway.bus import Batch, Bus
+from gateway.cancelling import stop_if_cancelled
 from gateway.counts import Counts
 from gateway.directory import Directory
 from gateway.errors import CLOSES
@@ -72,7 +72,6 @@ class Worker:
         self.outbox_limits = OutboxLimits(
             settings.outbox_bytes_max, settings.outbox_messages_max, settings.outbox_age_max_s
         )
-        self._pace = Pace(self.hub, clock, settings.join_window_ms)
         self._redis = redis
         self._refreshing = asyncio.Lock()
         self.bus = Bus(
@@ -84,6 +83,7 @@ class Worker:
             on_return=self._on_return,
             on_loss=self._on_loss,
         )
+        self._pace = Pace(self.hub, self.bus, clock, settings.join_window_ms)
         self._recaller = Recaller(
             self.bus, self.hub, clock, answer_limit_s=settings.bus_answer_limit_s
         )
