@@ -29,7 +29,8 @@ from gateway.protocol import (
 )
 from gateway.rates import ALL, RATES, served
 from gateway.script_calls import Unanswered
-from gateway.session import Session, Subscription
+from gateway.session import Session
+from gateway.subscription import Subscription
 from gateway.topic import Topic
 from gateway.worker import Worker
 

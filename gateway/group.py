@@ -11,6 +11,7 @@ from math import inf
 from gateway.counts import Counts
 from gateway.message import Message, Notice
 from gateway.protocol import EncodingName
+from gateway.rates import ALL
 from gateway.session import Session, Sink
 
 Want = tuple[str, str]
@@ -27,11 +28,13 @@ class Group:
         "_checked_at",
         "encoding",
         "fast",
+        "in_order",
         "key",
         "places",
         "sent",
         "sent_bytes",
         "sessions",
+        "slow",
         "waiting",
     )
 
@@ -45,6 +48,10 @@ class Group:
         self.sessions: dict[Session, None] = {}
         self.fast: dict[Session, Sink] = {}
         """Those whose socket takes everything at once."""
+        self.slow: dict[Session, None] = {}
+        """The others."""
+        self.in_order = all(rate == ALL for _, rate in key[1])
+        """Everybody wants everything, and nothing in place of something else."""
         self.waiting: list[Message | Notice] = []
         """In order, since the last flush."""
         self.sent = self.sent_bytes = 0
@@ -53,13 +60,13 @@ class Group:
         and a plan's messages per second cost nothing."""
 
     def add(self, session: Session) -> None:
-        self.sessions[session] = None
+        self.sessions[session] = self.slow[session] = None
         session.group = self
         self.hasten(session)
 
     def remove(self, session: Session) -> None:
-        del self.sessions[session]
         self.slow_down(session)
+        del self.sessions[session], self.slow[session]
         session.group = None
         if not self.sessions:
             for groups in self.places:
@@ -69,6 +76,7 @@ class Group:
         """Its socket is written directly from now on, if that can be done."""
         if session not in self.fast and session.is_fast():
             self.fast[session] = session.sink
+            del self.slow[session]
             session.settled_sent, session.settled_bytes = self.sent, self.sent_bytes
             if session.budget is not None:
                 self._checked_at = self.sent
@@ -76,6 +84,7 @@ class Group:
     def slow_down(self, session: Session) -> None:
         """Its socket is not written directly any more."""
         if self.fast.pop(session, None) is not None:
+            self.slow[session] = None
             session.settle(self.sent, self.sent_bytes)
 
     def settle(self, session: Session) -> None:
@@ -94,11 +103,12 @@ class Group:
         self.sent_bytes += len(joined)
         counts.messages_out += len(waiting) * len(self.sessions)
         counts.bytes_out += len(joined) * len(self.sessions)
-        slow = [] if len(self.fast) == len(self.sessions) else self._slow()
+        # Who becomes slow by what follows has been served; who ends is no member any more.
+        slow = list(self.slow)
         if self.fast:
             write_all(list(self.fast.values()), joined)
         for session in slow:
-            session.take(waiting, joined, now_s)
+            session.take(waiting, joined, now_s, in_order=self.in_order)
 
     def _check_budgets(self, count: int, now_s: float) -> None:
         """Slows down who may not be sent so many now; until when the others need not be asked."""
@@ -110,9 +120,6 @@ class Group:
                 self.slow_down(session)
             else:
                 self._checked_at = min(self._checked_at, self.sent + left)
-
-    def _slow(self) -> list[Session]:
-        return [session for session in self.sessions if session not in self.fast]
 
 
 Groups = dict[Group, None]

@@ -14,7 +14,8 @@ from gateway.lane import Pending
 from gateway.message import Notice
 from gateway.protocol import Gap, Reset, State
 from gateway.rates import LATEST, interval_s
-from gateway.session import Session, Subscription
+from gateway.session import Session
+from gateway.subscription import Subscription
 from gateway.topic import HELD_MAX, Head, Standing, Topic
 
 
@@ -105,9 +106,8 @@ class Hub:
     ) -> None:
         """One who leaves a rate for another gets what is pending, unless the other has it too."""
         lane = topic.lanes.get(before.rate)
-        pending = None if lane is None else lane.pending
-        if pending is not None and topic.place(rate).seq > pending.before:
-            session.deliver(pending, before, now_s)
+        if lane is not None and lane.is_pending and topic.place(rate).seq > lane.before:
+            session.deliver(lane.pending(), before, now_s)
 
     def hurry(self, topic: Topic, rate: str, now_s: float) -> bool:
         """Lets go of what is pending before its interval ends: for one who has a part of it.
@@ -115,7 +115,7 @@ class Hub:
         At most once an interval, as everybody at the rate gets it; whether nothing is pending now.
         """
         lane = topic.lanes.get(rate)
-        if lane is None or lane.pending is None:
+        if lane is None or not lane.is_pending:
             return True
         if now_s - lane.hurried_s < interval_s(rate):
             return False
@@ -238,10 +238,10 @@ class Hub:
             self.stand(topic, Standing("live"), at)
         self.fanout.send(topic.groups, message)
         for lane in topic.lanes.values():
-            if lane.pending is None:
-                self.pending.add(lane)
-            else:
+            if lane.is_pending:
                 self.counts.conflated += 1
+            else:
+                self.pending.add(lane)
             lane.add(message, before)
 
     def _advance(self, topic: Topic, publication: Publication) -> bool:
@@ -274,7 +274,7 @@ class Hub:
     def _announce(self, topic: Topic, notice: Notice) -> None:
         self.fanout.send(topic.groups, notice)
         for lane in topic.lanes.values():
-            if notice.seals and lane.pending is not None:
+            if notice.seals and lane.is_pending:
                 self.pending.discard(lane)
                 self.fanout.send(lane.groups, lane.take())
             self.fanout.send(lane.groups, notice)

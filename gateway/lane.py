@@ -6,37 +6,63 @@ lets it go first. So for every subscriber `seq` of the last message plus `n` of 
 """
 
 from collections.abc import Iterable
+from typing import Final
 
 from gateway.group import Groups
 from gateway.message import Message
+
+_OTHERS_MAX: Final = 64
 
 
 class Lane:
     """Made with its first subscriber, forgotten with its last."""
 
-    __slots__ = ("groups", "hurried_s", "newest", "pending", "rate")
+    __slots__ = ("_first", "_others", "groups", "hurried_s", "newest", "rate")
 
     def __init__(self, rate: str) -> None:
         self.rate = rate
         self.groups: Groups = {}
-        self.pending: Message | None = None
+        self._first: Message | None = None
+        self._others: list[Message] = []
+        """What came after it, to be joined with it. Joining many at once costs half."""
         self.newest: Message | None = None
         """While something is pending: what was the channel's newest before it."""
         self.hurried_s = float("-inf")
         """When it last let go of something before the end of an interval."""
 
+    @property
+    def is_pending(self) -> bool:
+        return self._first is not None
+
+    @property
+    def before(self) -> int:
+        """The seq before what is pending."""
+        assert self._first is not None
+        return self._first.before
+
     def add(self, message: Message, newest: Message | None) -> None:
         """The channel's next message; `newest` is the one before."""
-        if self.pending is None:
-            self.pending, self.newest = message, newest
-        else:
-            self.pending = self.pending.merged(message)
+        if self._first is None:
+            self._first, self.newest = message, newest
+            return
+        self._others.append(message)
+        if len(self._others) >= _OTHERS_MAX:
+            self._join()
+
+    def pending(self) -> Message:
+        """What is pending, as one."""
+        self._join()
+        assert self._first is not None
+        return self._first
 
     def take(self) -> Message:
         """What is pending, which goes out now."""
-        pending, self.pending = self.pending, None
-        assert pending is not None
+        pending, self._first = self.pending(), None
         return pending
+
+    def _join(self) -> None:
+        if self._first is not None and self._others:
+            self._first, self._others = self._first.joined(self._others), []
 
 
 class Pending:

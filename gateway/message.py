@@ -1,11 +1,13 @@
 """What subscribers are sent: encoded and framed once per encoding, however many they are."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from feeds.market.channel import Conflation
 from gateway.frames import frame
 from gateway.protocol import Announcement, EncodingName, Gap, Reset, encode
-from gateway.tally import Tally, tally_of
+from gateway.tally import Tally, sum_of, tally_of
 
 _RESERVED = frozenset(("ch", "seq", "gw", "n", "type"))
 """What the gateway adds, and what tells its announcements from data."""
@@ -72,8 +74,15 @@ class Message:
 
     def merged(self, newer: "Message") -> "Message":
         """What stands for both; `newer` is of the same channel, and the next."""
-        count = self.count + newer.count
-        return Message(newer.channel, newer.seq, newer.payload, newer.gw_us, count=count)
+        return self.joined((newer,))
+
+    def joined(self, newer: Sequence["Message"]) -> "Message":
+        """What stands for this and those; they follow, each the next of the one before it."""
+        if not newer:
+            return self
+        last = newer[-1]
+        count = self.count + sum(one.count for one in newer)
+        return Message(last.channel, last.seq, last.payload, last.gw_us, count=count)
 
     def _body(self) -> bytes:
         """The payload as it is sent."""
@@ -116,13 +125,17 @@ class TradeMessage(Message):
             self._tally = tally_of(self.payload)
         return self._tally
 
-    def merged(self, newer: Message) -> Message:
-        mine, its = self.tally, newer.tally if isinstance(newer, TradeMessage) else None
-        if mine is None or its is None:
-            return super().merged(newer)
-        count, tally = self.count + newer.count, mine.plus(its)
+    def joined(self, newer: Sequence[Message]) -> Message:
+        if not newer:
+            return self
+        tallies = [one.tally if isinstance(one, TradeMessage) else None for one in (self, *newer)]
+        known = [tally for tally in tallies if tally is not None]
+        if len(known) < len(tallies):
+            return super().joined(newer)
+        last = newer[-1]
+        count = self.count + sum(one.count for one in newer)
         return TradeMessage(
-            newer.channel, newer.seq, newer.payload, newer.gw_us, count=count, tally=tally
+            last.channel, last.seq, last.payload, last.gw_us, count=count, tally=sum_of(known)
         )
 
     def _body(self) -> bytes:

@@ -7,15 +7,23 @@ without having been full, for one who is over the messages of its plan: but what
 the session is kept in order as long as there is room.
 A subscription at a rate is overwritten in place from the start. Nothing leaves it unsaid: a
 conflated message carries `n`, a gap names its seqs.
+
+One who reads slowly must not cost those who don't: what a flush brings to many is kept as one
+entry, as it would be written, and taken apart only where it has to be; while the outbox is full it
+is looked at some hundred messages at a time.
 """
 
-from collections import OrderedDict
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple
 
 from feeds.market.channel import OnLag
+from gateway.backlog import Backlog, Entry
 from gateway.counts import Counts
 from gateway.message import Message, Notice
 from gateway.protocol import By, EncodingName, Gap
+from gateway.subscription import Subscription
+
+_LATE_MAX: Final = 256
 
 
 class OutboxLimits(NamedTuple):
@@ -26,53 +34,33 @@ class OutboxLimits(NamedTuple):
     age_max_s: float
 
 
-class _Entry:
-    """One thing to send: a frame as it is, a message that may stand for several, or a gap."""
+class Taken(NamedTuple):
+    """Frames to be written, and how many messages and notices they are."""
 
-    __slots__ = (
-        "by",
-        "bytes",
-        "first_lost",
-        "frame",
-        "last_lost",
-        "message",
-        "on_lag",
-        "put_s",
-        "seals",
-    )
-
-    def __init__(self, size: int, put_s: float) -> None:
-        self.bytes = size
-        self.put_s = put_s
-        self.frame = b""
-        self.message: Message | None = None
-        self.on_lag: OnLag = "gap"
-        self.by: By = "slow"
-        """Whose doing it is that messages are lost."""
-        self.first_lost = 0
-        self.last_lost = 0
-        self.seals = ""
-        """A frame's channel, whose later messages may not be told before it."""
-
-
-_OVERHEAD_BYTES = 64
-"""What splicing adds to a payload, near enough for a limit."""
+    frames: list[bytes]
+    messages: int
 
 
 class Outbox:
-    """One session's. Times are monotonic seconds, handed in."""
+    """One session's. Times are monotonic seconds, handed in.
 
-    def __init__(self, limits: OutboxLimits, encoding: EncodingName, counts: Counts) -> None:
+    `channels` are the session's subscriptions, which change only behind a frame that seals them.
+    """
+
+    def __init__(
+        self,
+        limits: OutboxLimits,
+        encoding: EncodingName,
+        counts: Counts,
+        channels: Mapping[str, Subscription],
+    ) -> None:
         self._counts = counts
         self._limits = limits
         self._encoding = encoding
-        self._entries: OrderedDict[int, _Entry] = OrderedDict()
-        """By a growing number. A plain dict finds its first key ever more slowly as others go."""
-        self._next = 0
-        self._of_channel: dict[str, int] = {}
-        """The entries that their channels' next messages are merged into."""
-        self._bytes = 0
-        self._frame_bytes = 0
+        self._channels = channels
+        self._backlog = Backlog()
+        self._late: list[Message | Notice] = []
+        """What came while it is full, and has not been looked at yet."""
         self._lag_told = False
         self.full_since_s: float | None = None
         """When it was compacted, if it has not been emptied since."""
@@ -82,21 +70,22 @@ class Outbox:
         """A subscription with `on_lag: close` would have lost something."""
 
     def __len__(self) -> int:
-        return len(self._entries)
+        """Messages, notices and replies."""
+        return self._backlog.messages
 
     @property
     def waiting_bytes(self) -> int:
         """Near enough: what splicing adds is estimated."""
-        return self._bytes
+        return self._backlog.bytes
 
     @property
     def has_too_many_replies(self) -> bool:
         """Whether replies and notices, which are never conflated, fill it by themselves."""
-        return self._frame_bytes > self._limits.bytes_max
+        return self._backlog.reply_bytes > self._limits.bytes_max
 
     def age_s(self, now_s: float) -> float:
         """How long the oldest entry has waited."""
-        oldest = next(iter(self._entries.values()), None)
+        oldest = self._backlog.oldest()
         return 0.0 if oldest is None else now_s - oldest.put_s
 
     def put_frame(self, frame: bytes, now_s: float, seals: str = "") -> None:
@@ -105,9 +94,25 @@ class Outbox:
         `seals` is the channel that it is about, if what came before it is to be told before it,
         and what comes after it after it.
         """
-        entry = _Entry(len(frame), now_s)
-        entry.frame, entry.seals = frame, seals
-        self._append_frame(entry)
+        self._look_at_late(now_s)
+        if seals:
+            # From here on the channel may be subscribed to otherwise.
+            self._take_apart()
+        self._backlog.append(Entry.of_frame(frame, now_s, seals))
+
+    def put_batch(self, batch: Sequence[Message | Notice], frames: bytes, now_s: float) -> None:
+        """A flush of a group in which everybody wants everything; `frames` is all of it, framed.
+
+        Not while it is throttled.
+        """
+        if self.full_since_s is None:
+            self._backlog.append(Entry.of_batch(batch, frames, now_s))
+            if self._is_full(now_s):
+                self._compact(now_s)
+        else:
+            self._late += batch
+            if len(self._late) >= _LATE_MAX:
+                self._look_at_late(now_s)
 
     def put(self, message: Message, on_lag: OnLag, now_s: float, *, in_place: bool = False) -> None:
         """A message of a subscription, to be kept, conflated or announced as lost.
@@ -115,6 +120,7 @@ class Outbox:
         `in_place`: the newest is all that is wanted, also while there is room.
         """
         if self.full_since_s is not None:
+            self._look_at_late(now_s)
             self._overwrite(message, on_lag, now_s)
             return
         if self.is_throttled and on_lag != "close":
@@ -123,28 +129,28 @@ class Outbox:
         if in_place:
             self._merge(message, on_lag, now_s)
         else:
-            self._append_message(message, on_lag, now_s)
-            self._seal(message.channel)
+            self._backlog.append(Entry.of_message(message, on_lag, now_s))
+            self._backlog.seal(message.channel)
         if self._is_full(now_s):
             self._compact(now_s)
 
     def throttle(self) -> None:
         """From now on each channel keeps its newest, or what it lost, until all has gone out."""
+        if not self.is_throttled:
+            self._take_apart()
         self.is_throttled = True
-
-    def _seal(self, channel: str) -> None:
-        self._of_channel.pop(channel, None)
 
     def look(self, now_s: float) -> None:
         """Compacts an outbox that became full by age alone: nothing more was put, nothing left."""
         if self.full_since_s is None and self._is_full(now_s):
             self._compact(now_s)
+        self._look_at_late(now_s)
 
     def lag_to_tell(self) -> bool:
         """Whether it has just become half full: true once, until it has been emptied."""
         half = (
-            self._bytes * 2 >= self._limits.bytes_max
-            or len(self._entries) * 2 >= self._limits.messages_max
+            self._backlog.bytes * 2 >= self._limits.bytes_max
+            or self._backlog.messages * 2 >= self._limits.messages_max
         )
         if not half or self._lag_told:
             return False
@@ -153,89 +159,119 @@ class Outbox:
 
     def forget(self, channel: str) -> None:
         """Drops what waits for a subscription that has ended."""
-        for number, entry in list(self._entries.items()):
-            of = entry.seals if entry.message is None else entry.message.channel
-            if of == channel:
-                self._remove(number)
-        self._seal(channel)
-        if not self._entries:
+        if self.full_since_s is not None:
+            self._look_at_late(self.full_since_s)
+        self._take_apart()
+        self._backlog.drop(channel)
+        if not self._backlog:
             self._emptied()
 
-    def take(self, bytes_max: int, count_max: int | None = None) -> list[bytes]:
-        """The oldest frames, in order, about `bytes_max` of them; empty when nothing waits."""
+    def take(self, bytes_max: int, messages_max: int | None = None) -> Taken:
+        """The oldest frames, in order, about `bytes_max` of them; empty when nothing waits.
+
+        `messages_max` is for a throttled one.
+        """
+        if self.full_since_s is not None:
+            self._look_at_late(self.full_since_s)
         frames: list[bytes] = []
-        taken = 0
-        while self._entries and taken < bytes_max and len(frames) != count_max:
-            number = next(iter(self._entries))
-            frame = self._framed(number, self._entries[number])
-            self._remove(number)
-            frames.append(frame)
-            taken += len(frame)
-        if not self._entries:
+        size = messages = 0
+        while self._backlog and size < bytes_max and messages != messages_max:
+            entry = self._backlog.pop()
+            frames.append(self._framed(entry))
+            size += len(frames[-1])
+            messages += entry.messages
+        if not self._backlog:
             self._emptied()
-        return frames
+        return Taken(frames, messages)
 
     def _emptied(self) -> None:
-        self._of_channel.clear()
         self.full_since_s = None
         self.is_throttled = False
         self._lag_told = False
 
-    def _framed(self, number: int, entry: _Entry) -> bytes:
+    def _framed(self, entry: Entry) -> bytes:
         message = entry.message
         if message is None:
             return entry.frame
-        if self._of_channel.get(message.channel) == number:
-            self._seal(message.channel)
         if entry.first_lost:
             gap = Gap(message.channel, entry.first_lost, entry.last_lost, entry.by)
             return Notice(gap).frame(self._encoding)
         return message.frame(self._encoding)
 
-    def _append(self, entry: _Entry) -> int:
-        number = self._next
-        self._next += 1
-        self._entries[number] = entry
-        self._bytes += entry.bytes
-        return number
-
-    def _append_frame(self, entry: _Entry) -> None:
-        self._append(entry)
-        self._frame_bytes += entry.bytes
-        self._seal(entry.seals)
-
-    def _append_message(self, message: Message, on_lag: OnLag, now_s: float) -> _Entry:
-        entry = _Entry(len(message.payload) + _OVERHEAD_BYTES, now_s)
-        entry.message, entry.on_lag = message, on_lag
-        self._of_channel[message.channel] = self._append(entry)
-        return entry
-
-    def _remove(self, number: int) -> None:
-        entry = self._entries.pop(number)
-        self._bytes -= entry.bytes
-        if entry.message is None:
-            self._frame_bytes -= entry.bytes
-
     def _is_full(self, now_s: float) -> bool:
         limits = self._limits
         return (
-            self._bytes >= limits.bytes_max
-            or len(self._entries) >= limits.messages_max
+            self._backlog.bytes >= limits.bytes_max
+            or self._backlog.messages >= limits.messages_max
             or self.age_s(now_s) >= limits.age_max_s
         )
 
     def _compact(self, now_s: float) -> None:
         self.full_since_s = now_s
-        waiting, self._entries, self._bytes = self._entries, OrderedDict(), 0
-        self._frame_bytes = 0
-        self._of_channel.clear()
-        for entry in waiting.values():
-            if entry.message is None:
-                self._append_frame(entry)
-            else:
+        waiting, self._backlog = self._backlog, Backlog()
+        for entry in waiting:
+            if entry.message is not None:
                 self._overwrite(
                     entry.message, entry.on_lag, entry.put_s, first_lost=entry.first_lost
                 )
+            elif entry.batch:
+                self._overwrite_batch(entry.batch, entry.put_s)
+            else:
+                self._backlog.append(entry)
+
+    def _look_at_late(self, now_s: float) -> None:
+        if self._late:
+            late, self._late = self._late, []
+            self._overwrite_batch(late, now_s)
+
+    def _overwrite_batch(self, batch: Sequence[Message | Notice], now_s: float) -> None:
+        """Each channel's messages together; a notice stays between those it came between."""
+        runs: dict[str, list[Message]] = {}
+        for one in batch:
+            if isinstance(one, Message):
+                runs.setdefault(one.channel, []).append(one)
+            else:
+                self._overwrite_runs(runs, now_s)
+                runs = {}
+                self._backlog.append(Entry.of_frame(one.frame(self._encoding), now_s, one.seals))
+        self._overwrite_runs(runs, now_s)
+
+    def _overwrite_runs(self, runs: dict[str, list[Message]], now_s: float) -> None:
+        for channel, (first, *others) in runs.items():
+            subscription = self._channels.get(channel)
+            if subscription is None:
+                continue  # It ends just now.
+            on_lag = subscription.on_lag
+            self._overwrite(first, on_lag, now_s)
+            if others:
+                # What a gap names is not told, so that its trades need not be added up.
+                join = Message.joined if on_lag == "gap" else type(first).joined
+                self._overwrite(join(others[0], others[1:]), on_lag, now_s)
+
+    def _take_apart(self) -> None:
+        """Of a flush each message for itself: from now on single channels are merged or dropped."""
+        if not self._backlog.has_batches:
+            return
+        waiting, self._backlog = self._backlog, Backlog()
+        for entry in waiting:
+            if entry.batch:
+                self._append_apart(entry)
+            else:
+                self._backlog.append(entry)
+                if (
+                    entry.message is not None
+                    and waiting.open_entry(entry.message.channel) is not entry
+                ):
+                    self._backlog.seal(entry.message.channel)
+
+    def _append_apart(self, entry: Entry) -> None:
+        for one in entry.batch:
+            if isinstance(one, Notice):
+                frame = one.frame(self._encoding)
+                self._backlog.append(Entry.of_frame(frame, entry.put_s, one.seals))
+            elif (subscription := self._channels.get(one.channel)) is not None:
+                self._backlog.append(Entry.of_message(one, subscription.on_lag, entry.put_s))
+                self._backlog.seal(one.channel)
 
     def _overwrite(
         self,
@@ -258,15 +294,14 @@ class Outbox:
             if not first_lost:
                 self._counts.missing_by[by] += message.count
 
-    def _merge(self, message: Message, on_lag: OnLag, now_s: float) -> _Entry:
+    def _merge(self, message: Message, on_lag: OnLag, now_s: float) -> Entry:
         """Into the entry that waits for it, or one of its own; the entry."""
-        number = self._of_channel.get(message.channel)
+        entry = self._backlog.open_entry(message.channel)
         # A subscription that has changed its `on_lag` meanwhile begins an entry of its own.
-        if number is None or self._entries[number].on_lag != on_lag:
-            return self._append_message(message, on_lag, now_s)
-        entry = self._entries[number]
-        assert entry.message is not None
-        if on_lag == "gap":
+        if entry is None or entry.message is None or entry.on_lag != on_lag:
+            entry = Entry.of_message(message, on_lag, now_s)
+            self._backlog.append(entry)
+        elif on_lag == "gap":
             entry.message = message
         else:
             entry.message = entry.message.merged(message)

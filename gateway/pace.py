@@ -35,9 +35,10 @@ class Pace:
     def flush(self, at: Moment) -> None:
         """At once, but for what waits for an interval's end."""
         self._wind(at)
-        self._flushed_s = at.monotonic_s
         self._is_over = False
         self._hub.flush(at.monotonic_s)
+        # Behind it: where a flush takes longer than the window, there is one still.
+        self._flushed_s = self._clock.monotonic_s()
 
     def flush_soon(self, at: Moment) -> None:
         """At once where the last flush is long ago; else at the end of the window, with more."""

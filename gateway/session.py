@@ -4,18 +4,17 @@ The only place that writes to a subscriber: replies, data and notices leave in o
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from feeds.market.channel import OnLag
 from gateway.counts import Counts
 from gateway.errors import CLOSES, CloseRow
 from gateway.keys import Holder
 from gateway.limits import Budget
 from gateway.message import Message, Notice
-from gateway.outbox import Outbox, OutboxLimits
+from gateway.outbox import Outbox, OutboxLimits, Taken
 from gateway.plans import Plan
 from gateway.protocol import Announcement, EncodingName, Lag, SessionId
-from gateway.rates import ALL
+from gateway.subscription import Subscription
 from gateway.usage import Traffic
 
 if TYPE_CHECKING:
@@ -37,18 +36,6 @@ class Sink(Protocol):
 
     def close(self, row: CloseRow) -> None:
         """Says so, and is really gone a bounded time later."""
-
-
-class Subscription(NamedTuple):
-    """What a session wants of one channel."""
-
-    rate: str
-    on_lag: OnLag
-
-    @property
-    def is_conflated(self) -> bool:
-        """Whether the newest is all that is wanted of what waits."""
-        return self.rate != ALL
 
 
 class Session:
@@ -94,8 +81,8 @@ class Session:
         """The channels that it may see."""
         self.encoding: EncodingName = encoding
         self.sink = sink
-        self.outbox = Outbox(outbox_limits, encoding, counts)
         self.channels: dict[str, Subscription] = {}
+        self.outbox = Outbox(outbox_limits, encoding, counts, self.channels)
         self.group: Group | None = None
         """Those who want the same; None while it wants nothing."""
         self.closing: CloseRow | None = None
@@ -126,6 +113,11 @@ class Session:
         if not may_send:
             outbox.throttle()
         outbox.put(message, subscription.on_lag, now_s, in_place=subscription.is_conflated)
+        self._judge(now_s)
+
+    def _judge(self, now_s: float) -> None:
+        """What comes of what its outbox was given."""
+        outbox = self.outbox
         if outbox.must_close:
             self.end(CLOSES["rate" if outbox.is_throttled else "slow"])
         elif outbox.lag_to_tell():
@@ -149,16 +141,32 @@ class Session:
         else:
             self.outbox.put_frame(frame, now_s, notice.seals)
 
-    def take(self, waiting: Sequence[Message | Notice], joined: bytes, now_s: float) -> None:
-        """What a flush brought to its group: `joined` is all of `waiting`, framed."""
-        if (
-            not self.outbox
-            and self.sink.is_ready()
-            and self.closing is None
-            and (self.budget is None or self.budget.left(now_s) >= len(waiting))
-        ):
-            self._write(joined, len(waiting))
-            self._spend(len(waiting))
+    def take(
+        self,
+        waiting: Sequence[Message | Notice],
+        joined: bytes,
+        now_s: float,
+        *,
+        in_order: bool,
+    ) -> None:
+        """What a flush brought to its group: `joined` is all of `waiting`, framed.
+
+        `in_order`: the group has no subscription of which the newest is enough.
+        """
+        if self.closing is not None:
+            return
+        outbox, left = self.outbox, len(waiting)
+        if self.budget is not None:
+            left = self.budget.left(now_s)
+        if not outbox and self.sink.is_ready():
+            if left >= len(waiting):
+                self._write(joined, len(waiting))
+                self._spend(len(waiting))
+                return
+        elif in_order and left > 0 and not outbox.is_throttled:
+            self.sent += len(waiting)
+            outbox.put_batch(waiting, joined, now_s)
+            self._judge(now_s)
             return
         for one in waiting:
             if isinstance(one, Notice):
@@ -202,10 +210,10 @@ class Session:
         """Sends of what waits for the budget as much as that allows again."""
         outbox = self.outbox
         while outbox.is_throttled and self.sink.is_ready() and self.closing is None:
-            frames = outbox.take(_FLUSH_BYTES, self.budget_left(now_s))
-            if not frames:
+            taken = outbox.take(_FLUSH_BYTES, self.budget_left(now_s))
+            if not taken.messages:
                 break
-            self._write_out(frames)
+            self._write_out(taken)
         self.flush()
 
     def budget_left(self, now_s: float) -> int:
@@ -228,9 +236,9 @@ class Session:
         taken, self.traffic = self.traffic, Traffic()
         return taken
 
-    def _write_out(self, frames: list[bytes]) -> None:
-        self._write(b"".join(frames), len(frames))
-        self._spend(len(frames))
+    def _write_out(self, taken: Taken) -> None:
+        self._write(b"".join(taken.frames), taken.messages)
+        self._spend(taken.messages)
 
     def _write(self, frames: bytes, count: int) -> None:
         self.traffic.messages += count

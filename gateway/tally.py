@@ -3,6 +3,7 @@
 Payloads in, a payload out, with the venue's own digits.
 """
 
+from collections.abc import Sequence
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Annotated, NamedTuple
 
@@ -63,7 +64,7 @@ class Price(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """Of one trade or more; the sum of two is the tally of all their trades."""
+    """Of one trade or more."""
 
     volume: Decimal
     buy_volume: Decimal
@@ -72,16 +73,6 @@ class Tally(NamedTuple):
     """The sum of price x size."""
     high: Price
     low: Price
-
-    def plus(self, later: "Tally") -> "Tally":
-        add = _EXACT.add
-        return Tally(
-            add(self.volume, later.volume),
-            add(self.buy_volume, later.buy_volume),
-            add(self.turnover, later.turnover),
-            self.high if self.high.number >= later.high.number else later.high,
-            self.low if self.low.number <= later.low.number else later.low,
-        )
 
     def average(self) -> str:
         """Turnover / volume, rounded half to even; the high, where nothing but zeros was traded."""
@@ -107,6 +98,23 @@ class Tally(NamedTuple):
             last.published_us,
         )
         return _encode(trades)
+
+
+def sum_of(tallies: Sequence[Tally]) -> Tally:
+    """The tally of all their trades; of one or more. Of equal prices the first one's digits."""
+    add = _EXACT.add
+    volume = bought = turnover = _NOTHING
+    high, low = tallies[0].high, tallies[0].low
+    for one in tallies:
+        volume = add(volume, one.volume)
+        turnover = add(turnover, one.turnover)
+        if one.buy_volume:
+            bought = add(bought, one.buy_volume)
+        if one.high.number > high.number:
+            high = one.high
+        if one.low.number < low.number:
+            low = one.low
+    return Tally(volume, bought, turnover, high, low)
 
 
 _decode = msgspec.json.Decoder(_Trade).decode

@@ -12,7 +12,8 @@ from gateway.lane import Lane
 from gateway.message import MESSAGES, Message, is_sound
 from gateway.protocol import By, StateName
 from gateway.rates import ALL
-from gateway.session import Session, Subscription
+from gateway.session import Session
+from gateway.subscription import Subscription
 
 HELD_MAX = 10_000
 """Live messages of one channel kept while its history is read; an overflow becomes a gap."""
@@ -107,9 +108,9 @@ class Topic:
     def place(self, rate: str) -> Place:
         """Where one who joins at a rate stands: what comes after that will come."""
         lane = self.lanes.get(rate)
-        if lane is None or lane.pending is None:
+        if lane is None or not lane.is_pending:
             return Place(self.seq, self.newest)
-        return Place(lane.pending.before, lane.newest)
+        return Place(lane.before, lane.newest)
 
     def groups_at(self, rate: str) -> Groups:
         """Those who want it at a rate; a new lane's, if nobody does yet."""

@@ -18,7 +18,8 @@ from gateway.message import Message
 from gateway.outbox import OutboxLimits
 from gateway.plans import PLANS
 from gateway.protocol import SessionId
-from gateway.session import Session, Sink, Subscription
+from gateway.session import Session, Sink
+from gateway.subscription import Subscription
 from tests.tap import ROOMY, Tap
 
 PER_S = 10

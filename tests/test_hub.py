@@ -6,7 +6,8 @@ import pytest
 
 from feeds.market import Channel, Missing, Moment, Publication
 from gateway.hub import Hub
-from gateway.session import Session, Subscription
+from gateway.session import Session
+from gateway.subscription import Subscription
 from gateway.topic import Head, Standing, Topic
 from tests.tap import Tap, Unjoined, session_on
 

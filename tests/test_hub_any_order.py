@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from feeds.market import Channel, Missing, Moment, Publication
 from gateway.hub import Hub
-from gateway.session import Subscription
+from gateway.subscription import Subscription
 from gateway.topic import Head
 from tests.tap import Joined, Tap, Unjoined, session_on
 

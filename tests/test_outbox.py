@@ -3,6 +3,8 @@
 Everything comes in order, or conflated with `n` adding up, or inside an announced gap; bounded.
 """
 
+from collections.abc import Sequence
+from itertools import cycle
 from typing import Any, NamedTuple
 
 import pytest
@@ -11,10 +13,10 @@ from hypothesis import strategies as st
 
 from feeds.market.channel import OnLag
 from gateway.errors import CLOSES
-from gateway.message import Message, TradeMessage
+from gateway.message import Message, Notice, TradeMessage
 from gateway.outbox import OutboxLimits
 from gateway.protocol import Gap, Pong, Reset
-from gateway.session import Subscription
+from gateway.subscription import Subscription
 from tests.tap import Tap, session_on
 
 LIMITS = OutboxLimits(bytes_max=1_000_000, messages_max=10, age_max_s=5.0)
@@ -221,7 +223,7 @@ class Step(NamedTuple):
 
 
 CHANNELS = ("trade:k:A", "trade:k:B", "trade:k:C")
-WHATS = ("merged", "lose", "reset", "want", "forget", "open", "wait")
+WHATS = ("merged", "lose", "reset", "want", "forget", "open", "wait", "flush", "flush")
 NUMBERS = st.integers(1, 6)
 ROUND = [Step("message", channel) for channel in CHANNELS]
 STEPS = st.lists(
@@ -238,6 +240,7 @@ WANTS = (
     Subscription("all", "gap"),
     Subscription("100ms", "conflate"),
 )
+IN_ORDER = WANTS[:2]
 
 
 class Account:
@@ -289,10 +292,19 @@ class Account:
 @example([*[Step("message")] * 12, Step("open"), *[Step("message")] * 3, Step("forget")])
 @example([*ROUND * 4, Step("open"), *ROUND, Step("open", number=2), *ROUND])
 @example([*ROUND * 4, Step("open"), Step("lose", CHANNELS[2]), *ROUND, Step("open")])
+@example([*[Step("flush", number=5)] * 3, Step("forget"), Step("open"), *[Step("flush")] * 3])
+@example([Step("flush", number=3), Step("want"), Step("flush", number=6), Step("open", number=4)])
 def test_nothing_is_lost_unsaid_repeated_or_out_of_order(steps: list[Step]) -> None:
+    for wants in (WANTS, IN_ORDER):
+        check_steps(steps, wants)
+
+
+def check_steps(steps: list[Step], wants: Sequence[Subscription]) -> None:
+    """`wants`: what there is to choose from."""
     tap = Tap(writes_left=0)
     session = session_on(tap, LIMITS)
-    accounts = {name: Account(name, want) for name, want in zip(CHANNELS, WANTS, strict=True)}
+    accounts = {name: Account(name, want) for name, want in zip(CHANNELS, cycle(wants))}
+    session.channels.update({name: account.want for name, account in accounts.items()})
     now_s, notices = 0.0, 0
     for step in steps:
         account = accounts[step.channel]
@@ -317,11 +329,30 @@ def test_nothing_is_lost_unsaid_repeated_or_out_of_order(steps: list[Step]) -> N
                 account.due.append(("reset", 0, 0))
                 session.say(Reset(step.channel, "k2", 0, "bus"), now_s)
                 account.next_seq, notices = 1, notices + 1
+            case "flush":
+                batch: list[Any] = []
+                for name, one in list(accounts.items())[: step.number]:
+                    for _ in range(step.number):
+                        one.due.append(("message", one.next_seq, one.next_seq))
+                        batch.append(message(name, one.next_seq))
+                        one.next_seq += 1
+                account.due.append(("gap", account.next_seq, account.next_seq))
+                gap = Gap(step.channel, account.next_seq, account.next_seq, "bus")
+                # Behind the channel's own messages, wherever that is among the others'.
+                own = [at for at, each in enumerate(batch) if each.channel == step.channel]
+                batch.insert(own[-1] + 1 if own else 0, Notice(gap))
+                account.next_seq, notices = account.next_seq + 1, notices + 1
+                joined = b"".join([each.frame("json") for each in batch])
+                session.take(batch, joined, now_s, in_order=wants is IN_ORDER)
             case "want":
-                account.want = WANTS[step.number % len(WANTS)]
+                session.seal(step.channel, now_s)
+                account.want = wants[step.number % len(wants)]
+                session.channels[step.channel] = account.want
             case "forget":
                 account.settle(tap.heard_of(step.channel))
+                del session.channels[step.channel]
                 session.outbox.forget(step.channel)
+                session.channels[step.channel] = account.want
                 account.forget()
             case "open":
                 tap.writes_left = 1 + step.number // 4

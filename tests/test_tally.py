@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.tally import Tally, tally_of
+from gateway.tally import Tally, sum_of, tally_of
 
 digits = st.builds(
     lambda whole, part: f"{whole}.{part}" if part else str(whole),
@@ -26,7 +26,7 @@ def tally(rows: list[tuple[str, str, str]]) -> Tally:
     assert first is not None
     for one in rest:
         assert one is not None
-        first = first.plus(one)
+        first = sum_of([first, one])
     return first
 
 
@@ -51,7 +51,7 @@ def test_it_does_not_matter_how_they_are_put_together(
 ) -> None:
     cut = parts % len(rows)
     whole = tally(rows)
-    assert cut == 0 or tally(rows[:cut]).plus(tally(rows[cut:])) == whole
+    assert cut == 0 or sum_of([tally(rows[:cut]), tally(rows[cut:])]) == whole
 
 
 def test_of_trades_of_nothing_the_average_is_the_high() -> None:
