@@ -6,6 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from bench.beside import beside
+
 _KIB: Final = 1_024
 _PAGE: Final = 4_096
 _LOOK_EVERY_S: Final = 0.25
@@ -46,19 +48,13 @@ class Peak:
     def __init__(self, process_id: int) -> None:
         self.seen = memory_of(process_id)
         self._process_id = process_id
-        self._over = threading.Event()
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        thread = threading.Thread(target=self._watch)
-        thread.start()
-        try:
+        with beside(self._watch):
             yield
-        finally:
-            self._over.set()
-            thread.join()
 
-    def _watch(self) -> None:
-        while not self._over.wait(_LOOK_EVERY_S):
+    def _watch(self, over: threading.Event) -> None:
+        while not over.wait(_LOOK_EVERY_S):
             now = memory_of(self._process_id)
             self.seen = Memory(*map(max, self.seen, now))

@@ -9,7 +9,6 @@ import operator
 import os
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,11 +19,12 @@ import msgspec
 from redis import Redis
 from redis.asyncio import Redis as AsyncRedis
 
-from bench.cpu import CLIENT_CORE, OTHERS_CORE, SERVER_CORE, cpu_s, pinned, waited_s
+from bench.cpu import OTHERS_CORE, SERVER_CORE, cpu_s, pinned, waited_s
 from bench.fanout.loads import channel
 from bench.fanout.publish import Published
 from bench.fanout.server import PLAN
-from bench.load.client import Heard, LoadClient, await_ready, heard
+from bench.load.client import Heard, LoadClient, heard
+from bench.load.listening import listening
 from bench.processes import REPOSITORY
 from bench.setting import redis_server
 from feeds.market import SystemClock
@@ -35,7 +35,6 @@ from gateway.settings import GatewaySettings
 DEFAULT_WINDOW_MS: Final = GatewaySettings().join_window_ms
 PATIENCE_S: Final = 20.0
 """Beyond the schedule, for what is late: then it counts as lost."""
-_START_LIMIT_S: Final = 60.0
 _ANSWER_LIMIT_S: Final = 10.0
 _DRAIN_S: Final = 0.5
 _QUIET_SHARE: Final = 0.03
@@ -148,23 +147,6 @@ class Rig:
             time.sleep(0.1)
             if cpu_s(self.gateway_id) - before_s < 0.1 * _QUIET_SHARE:
                 return
-
-
-@contextmanager
-def listening(program: str, client: LoadClient) -> Iterator["subprocess.Popen[str]"]:
-    """A load client that has subscribed. Raises RuntimeError where it can't."""
-    process = run_pinned(CLIENT_CORE, *client.command(program))
-    # A gateway that answers nobody must not hold up the benchmark for ever.
-    watchdog = threading.Timer(_START_LIMIT_S, process.kill)
-    watchdog.start()
-    try:
-        await_ready(process)
-        watchdog.cancel()
-        yield process
-    finally:
-        watchdog.cancel()
-        process.kill()
-        process.wait()
 
 
 def run_pinned(core: int, *command: object) -> "subprocess.Popen[str]":

@@ -13,6 +13,7 @@ from typing import Final
 
 import msgspec
 
+from bench.beside import beside
 from bench.fanout.plain_socket import subscribe, upgraded
 
 RECEIVE_BUFFER: Final = 4_096
@@ -40,25 +41,21 @@ class SlowReaders:
             one.setblocking(False)
         self._sippers = self._sockets[1::2]
         self._cut: set[socket.socket] = set()
-        self._over = threading.Event()
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        thread = threading.Thread(target=self._read_on)
-        thread.start()
         try:
-            yield
+            with beside(self._read_on):
+                yield
         finally:
-            self._over.set()
-            thread.join()
             for one in self._sockets:
                 one.close()
 
     def fates(self, closed: int) -> Fates:
         return Fates(len(self._sockets), len(self._cut), closed)
 
-    def _read_on(self) -> None:
-        while not self._over.wait(_SIP_EVERY_S):
+    def _read_on(self, over: threading.Event) -> None:
+        while not over.wait(_SIP_EVERY_S):
             for one in self._sippers:
                 if one not in self._cut:
                     self._sip(one)

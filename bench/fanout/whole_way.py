@@ -33,9 +33,9 @@ from bench.cpu import (
     stay_off_the_server_core,
 )
 from bench.fanout.figures import Spread
-from bench.fanout.rig import listening
 from bench.live_path import HOPS, Record, measured
 from bench.load.client import Heard, LoadClient, compiled, heard
+from bench.load.listening import listening
 from bench.processes import START_LIMIT_S, environment, ready, started
 from bench.setting import described, redis_server
 from bench.verdict import Asked, add_options, at_most, console, keep, table_of

@@ -4,32 +4,21 @@ Written after the documentation of version 6 (centrifugal.dev), whose JSON proto
 the load client speaks. There is no package of it: it runs where its binary is found on PATH.
 """
 
-import contextlib
 import json
-from collections.abc import Iterator
 from typing import Final
 
-from bench.peers.peer import (
-    Ground,
-    Peer,
-    Running,
-    await_listening,
-    first_line_of,
-    free_port,
-    launched,
-    needs,
-)
+from bench.peers.peer import Peer, Ports, by_configuration, first_line_of, needs
 
 _QUEUE_BYTES: Final = 64 << 20
 
 
-def _configuration(port: int) -> dict[str, object]:
+def _configuration(ports: Ports) -> str:
     """Nobody has to show a token; no history, no presence, no log; whoever is late may be so.
 
     "trade" is what its names of channels have before the first colon: a namespace.
     """
-    return {
-        "http_server": {"address": "127.0.0.1", "port": str(port)},
+    told = {
+        "http_server": {"address": "127.0.0.1", "port": str(ports.publish)},
         "http_api": {"key": "bench"},
         "client": {
             "insecure": True,
@@ -48,23 +37,14 @@ def _configuration(port: int) -> dict[str, object]:
         },
         "log": {"level": "none"},
     }
-
-
-@contextlib.contextmanager
-def _start(ground: Ground) -> Iterator[Running]:
-    port = free_port()
-    path = ground.directory / "config.json"
-    path.write_text(json.dumps(_configuration(port)))
-    with launched("centrifugo", "--config", path) as process:
-        await_listening(process, port)
-        yield Running(process, port, str(port))
+    return json.dumps(told)
 
 
 PEER: Final = Peer(
     name="centrifugo",
     missing=needs("its binary on PATH, from github.com/centrifugal/centrifugo", "centrifugo"),
     version=first_line_of("centrifugo", "version"),
-    start=_start,
+    start=by_configuration(_configuration, "centrifugo", "--config", ports=1),
     wire="centrifugo",
     dialect="centrifugo",
     path="/connection/websocket",

@@ -1,19 +1,8 @@
 """mosquitto with a WebSocket listener, QoS 0; ticks come by MQTT over TCP."""
 
-import contextlib
-from collections.abc import Iterator
 from typing import Final
 
-from bench.peers.peer import (
-    Ground,
-    Peer,
-    Running,
-    await_listening,
-    first_line_of,
-    free_port,
-    launched,
-    needs,
-)
+from bench.peers.peer import Peer, Ports, by_configuration, first_line_of, needs
 
 # No limit on what waits for a subscriber, so that it may be late rather than lossy; no delay of
 # small writes, no disk, no log, no statistics.
@@ -33,21 +22,15 @@ log_type none
 """
 
 
-@contextlib.contextmanager
-def _start(ground: Ground) -> Iterator[Running]:
-    port, web_port = free_port(), free_port()
-    path = ground.directory / "mosquitto.conf"
-    path.write_text(_CONFIGURATION.format(port=port, web_port=web_port))
-    with launched("mosquitto", "-c", path) as process:
-        await_listening(process, port, web_port)
-        yield Running(process, web_port, str(port))
+def _configuration(ports: Ports) -> str:
+    return _CONFIGURATION.format(port=ports.publish, web_port=ports.subscribe)
 
 
 PEER: Final = Peer(
     name="mosquitto",
     missing=needs("apt install mosquitto", "mosquitto"),
     version=first_line_of("mosquitto", "-h"),
-    start=_start,
+    start=by_configuration(_configuration, "mosquitto", "-c"),
     wire="mqtt",
     dialect="mqtt",
 )

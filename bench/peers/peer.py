@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -160,3 +160,31 @@ def await_listening(process: "subprocess.Popen[str]", *ports: int) -> None:
             if process.poll() is not None or time.monotonic() > deadline_s:
                 raise RuntimeError(f"{process.args!r} does not listen on {port}")
             time.sleep(_WAKE_S)
+
+
+class Ports(NamedTuple):
+    """Where a peer is to listen."""
+
+    publish: int
+    subscribe: int
+
+
+def by_configuration(
+    configuration: Callable[[Ports], str], *command: str, ports: int = 2
+) -> Callable[[Ground], AbstractContextManager[Running]]:
+    """How a peer is started that is told everything in one file, whose path ends its command.
+
+    `ports`: 1 where ticks and subscribers come by the same.
+    """
+
+    @contextlib.contextmanager
+    def start(ground: Ground) -> Iterator[Running]:
+        publish = free_port()
+        where = Ports(publish, publish if ports == 1 else free_port())
+        path = ground.directory / "configuration"
+        path.write_text(configuration(where))
+        with launched(*command, path, cwd=ground.directory) as process:
+            await_listening(process, *set(where))
+            yield Running(process, where.subscribe, str(where.publish))
+
+    return start

@@ -3,14 +3,12 @@
 The server has its core to itself; load client, publisher, Redis and this have the other one.
 """
 
-import contextlib
 import math
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -18,11 +16,11 @@ import msgspec
 
 from bench.cpu import CLIENT_CORE, OTHERS_CORE, cpu_s, family, pinned
 from bench.fanout.loads import Load
-from bench.load.client import Heard, LoadClient, await_ready, heard
+from bench.load.client import Heard, LoadClient, heard
+from bench.load.listening import START_LIMIT_S, listening
 from bench.peers.peer import Ground, Peer, Running
 from bench.peers.publish import LEAD_S, WARM, Published
 
-_START_LIMIT_S: Final = 60.0
 _MARGIN_S: Final = 0.05
 """Before the first tick that counts: then the server's CPU does."""
 _WARM_UP_S: Final = 2.0
@@ -129,13 +127,13 @@ def _measured(
         path=peer.path,
     )
     empty_kib = _memory_kib(server_id)
-    with _listening(client.command(field.load_client)) as listening:
+    with listening(field.load_client, client) as hearing:
         kib = (_memory_kib(server_id) - empty_kib) / load.connections
         publisher = _warmed_up(peer, running, load, seconds)
         try:
             started_s = time.monotonic()
             server_s, shared_s = cpu_s(*family(server_id)), _busy_s(CLIENT_CORE)
-            told, _ = listening.communicate(timeout=seconds + patience_s + _START_LIMIT_S)
+            told, _ = hearing.communicate(timeout=seconds + patience_s + START_LIMIT_S)
             server_s = cpu_s(*family(server_id)) - server_s
             wall_s = time.monotonic() - started_s
             shared_s = _busy_s(CLIENT_CORE) - shared_s
@@ -178,24 +176,6 @@ def _trial(peer: Peer, load: Load, repeat: int, expected: int, one: Heard, cost:
         p999=one.p999_us / 1_000,
         max=one.max_us / 1_000,
     )
-
-
-@contextlib.contextmanager
-def _listening(command: list[str]) -> Iterator["subprocess.Popen[str]"]:
-    """A load client that has subscribed."""
-    process = subprocess.Popen(pinned(CLIENT_CORE, *command), stdout=subprocess.PIPE, text=True)
-    watchdog = threading.Timer(_START_LIMIT_S, process.kill)
-    watchdog.start()
-    try:
-        await_ready(process)
-        watchdog.cancel()
-        yield process
-    finally:
-        watchdog.cancel()
-        process.kill()
-        process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
 
 
 def _warmed_up(peer: Peer, running: Running, load: Load, seconds: float) -> "subprocess.Popen[str]":
