@@ -3,20 +3,24 @@
 Pure: msgspec and the standard library only; no I/O. Nothing here imports feeds or gateway.
 """
 
+from feeds.market.candle import Candle
 from feeds.market.channel import KINDS, Channel, ChannelError, Kind
 from feeds.market.clock import Clock, Moment, SystemClock, moment
 from feeds.market.digits import DigitsError, digits
 from feeds.market.instrument import SYMBOL_PATTERN, Instrument, InstrumentError
 from feeds.market.position import Position, PositionError
+from feeds.market.price import Price, Vote
 from feeds.market.publication import Missing, Publication, PublicationError
-from feeds.market.tick import Book, Payload, Quote, Side, Status, Tick, Trade
+from feeds.market.tick import Book, ChannelState, Payload, Quote, Side, Status, Tick, Trade
 
 __all__ = [
     "KINDS",
     "SYMBOL_PATTERN",
     "Book",
+    "Candle",
     "Channel",
     "ChannelError",
+    "ChannelState",
     "Clock",
     "DigitsError",
     "Instrument",
@@ -27,6 +31,7 @@ __all__ = [
     "Payload",
     "Position",
     "PositionError",
+    "Price",
     "Publication",
     "PublicationError",
     "Quote",
@@ -35,6 +40,7 @@ __all__ = [
     "SystemClock",
     "Tick",
     "Trade",
+    "Vote",
     "digits",
     "moment",
 ]

@@ -21,6 +21,11 @@ def log_key(channel: str) -> str:
     return f"{_PREFIX}{channel}}}:log"
 
 
+def lease_keys(venue: str) -> tuple[str, str]:
+    """Who publishes a venue, while it is held; and who did so last."""
+    return f"{_PREFIX}{venue}}}:lease", f"{_PREFIX}{venue}}}:last"
+
+
 def channel_of(topic_name: str) -> str:
     """The channel of a topic's name: the inverse of `topic`."""
     return topic_name[len(_PREFIX) : -1]

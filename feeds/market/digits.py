@@ -2,14 +2,20 @@
 
 import re
 from decimal import Decimal
+from typing import Literal
 
 _PLAIN = re.compile(r"(?:0|[1-9][0-9]{0,23})(?:\.[0-9]{1,24})?\Z")
 _SCIENTIFIC = re.compile(r"(?:0|[1-9][0-9]{0,23})(?:\.[0-9]{1,24})?[eE][+-]?[0-9]{1,2}\Z")
+_NEGATIVE = re.compile(r"-[0-9.]+(?:[eE][+-]?[0-9]{1,2})?\Z")
 _ONLY_ZEROS = frozenset("0.")
 
 
 class DigitsError(ValueError):
-    """A text that is no decimal number of zero or more."""
+    """A text that is no decimal number of zero or more, or of more than zero."""
+
+    def __init__(self, message: str, fault: Literal["not_a_number", "not_positive"]) -> None:
+        self.fault = fault
+        super().__init__(message)
 
 
 def digits(text: str) -> str:
@@ -25,7 +31,9 @@ def digits(text: str) -> str:
         plain = format(Decimal(text), "f")
         if _PLAIN.match(plain):
             return plain
-    raise DigitsError(f"not a decimal number: {text[:40]!r}")
+    fault: Literal["not_a_number", "not_positive"]
+    fault = "not_positive" if _NEGATIVE.match(text) else "not_a_number"
+    raise DigitsError(f"not a decimal number: {text[:40]!r}", fault)
 
 
 def is_zero(text: str) -> bool:
@@ -37,5 +45,5 @@ def positive(text: str) -> str:
     """As `digits`, for what must be more than zero: every price, and the size of a trade."""
     plain = digits(text)
     if is_zero(plain):
-        raise DigitsError(f"must be more than zero: {text[:40]!r}")
+        raise DigitsError(f"must be more than zero: {text[:40]!r}", "not_positive")
     return plain

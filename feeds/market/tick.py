@@ -8,7 +8,10 @@ from typing import Literal
 
 import msgspec
 
+from feeds.market.candle import Candle
 from feeds.market.channel import Channel
+from feeds.market.price import Price
+from feeds.market.publication import Missing
 
 Side = Literal["buy", "sell"]
 Level = tuple[str, str]
@@ -27,6 +30,8 @@ class Trade(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """When it happened, by the venue's clock; None where the venue gives no time."""
     received_us: int | None = msgspec.field(name="rx", default=None)
     """When our feed had the frame in hand; None where that isn't known (an undated recording)."""
+    suspect: bool = False
+    """Whether our feed doubts it: feeds/screen.py says why it may."""
 
 
 class Quote(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -38,6 +43,7 @@ class Quote(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     ask_size: str | None = msgspec.field(name="ask_sz", default=None)
     venue_us: int | None = msgspec.field(name="t", default=None)
     received_us: int | None = msgspec.field(name="rx", default=None)
+    suspect: bool = False
 
 
 class Book(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -49,19 +55,34 @@ class Book(msgspec.Struct, frozen=True, omit_defaults=True):
     received_us: int | None = msgspec.field(name="rx", default=None)
 
 
+StateName = Literal["waiting", "live", "stale", "resync", "closed"]
+
+
+class ChannelState(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How one channel of a venue does, where that is not as the others do."""
+
+    state: StateName
+    since_us: int = msgspec.field(name="since")
+    by: Literal["venue", "feed"] | None = None
+    reason: str | None = None
+
+
 class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     """How a venue's feed does, in one word; published on every change and once a second."""
 
-    state: Literal["waiting", "live", "stale", "resync", "closed"]
+    state: StateName
     since_us: int = msgspec.field(name="since")
     """When this state began, microseconds UTC."""
     by: Literal["venue", "feed"] | None = None
     """Who is to blame, where the state is not `live`."""
     reason: str | None = None
     received_us: int | None = msgspec.field(name="rx", default=None)
+    channels: dict[str, ChannelState] = {}
+    """Those that don't give data, by name, where others do: the others are live, whatever the
+    venue's state is. Empty: what is said of the venue is said of all."""
 
 
-Payload = Trade | Quote | Book | Status
+Payload = Trade | Quote | Book | Status | Price | Candle
 
 
 class Tick(msgspec.Struct, frozen=True, gc=False):
@@ -69,3 +90,7 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
 
     channel: Channel
     payload: Payload
+    sequence: int | None = None
+    """The venue's own number of a quote, which only grows; None where it gives none."""
+    missing: Missing | None = None
+    """What should have come before this one and never will."""

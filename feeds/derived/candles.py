@@ -1,0 +1,288 @@
+"""Candles of every market and of all live ones together: `candle.<interval>:<venue|agg>:<SYMBOL>`.
+
+Pure. A second is final when the venue's own clock has passed its end by the allowed lateness.
+Those of all venues together wait for the slowest of those that are heard; no quote asset is mixed
+with another.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Final
+
+from feeds.derived.bar import Deal
+from feeds.derived.derivation import AGGREGATE, NO_MARKETS, Derived
+from feeds.derived.outages import Outages
+from feeds.derived.series import INTERVALS, SECOND_US, Interval, Limits, Series
+from feeds.derived.settings import CandleSettings
+from feeds.derived.venue_clock import VenueClock
+from feeds.market import Candle, Channel, Payload, Status, Tick, Trade
+
+_AWAY: Final = frozenset(("stale", "resync", "closed"))
+"""States in which a venue's trades are missed."""
+
+
+class _Market:
+    """What several series share that are final together: one venue's, or those of all."""
+
+    __slots__ = ("clocks", "series", "until_us")
+
+    def __init__(self, clocks: Mapping[str, VenueClock]) -> None:
+        self.clocks = clocks
+        """By venue: of the one, or of all whose trades it takes."""
+        self.series: dict[str, Series] = {}
+        self.until_us = 0
+        """All seconds that end by then are final."""
+
+    def ahead_us(self) -> int:
+        """How far the slowest venue that is heard is ahead of our clock."""
+        heard = (clock.ahead_us() for clock in self.clocks.values() if not clock.is_away)
+        return min(heard, default=0)
+
+    def watermark_us(self, now_us: int) -> int:
+        """What time it is there; where nobody is heard, here."""
+        heard = (clock.now_us(now_us) for clock in self.clocks.values() if not clock.is_away)
+        return min(heard, default=now_us)
+
+
+class _Route:
+    """What the trades of one channel are part of."""
+
+    __slots__ = ("clock", "last_us", "name", "outages", "series")
+
+    def __init__(self, name: str, clock: VenueClock, since_us: int) -> None:
+        self.name = name
+        self.clock = clock
+        self.outages = Outages(since_us)
+        self.series: list[Series] = []
+        self.last_us = 0
+        """When its newest trade happened."""
+
+    def hear(self, status: Status, now_us: int) -> None:
+        """What its venue's status says of it."""
+        state = status.state
+        if status.channels:
+            of_it = status.channels.get(self.name)
+            state = "live" if of_it is None else of_it.state
+        if state in _AWAY:
+            self.outages.begin(self.clock.now_us(now_us))
+        elif state == "live":
+            self.outages.end(self.clock.now_us(now_us))
+
+
+class Candles:
+    """A Derivation: trades and statuses in, candles out."""
+
+    def __init__(self, settings: CandleSettings) -> None:
+        self._lateness_us = settings.lateness_ms * 1_000
+        self._ahead_max_us = settings.ahead_max_ms * 1_000
+        self._limits = Limits(min(60, settings.correctable_s), settings.flat_max)
+        self._periods_us = [_period_us(each, settings.running_ms * 1_000) for each in INTERVALS]
+        self._clocks: dict[str, VenueClock] = {}
+        self._since_us: dict[str, int] = {}
+        """When each venue was first heard."""
+        self._statuses: dict[str, Status] = {}
+        self._markets: dict[str, _Market] = {}
+        self._live: dict[str, VenueClock] = {}
+        self._together = _Market(self._live)
+        self._routes: dict[str, _Route] = {}
+        self._moved: list[dict[Series, None]] = [{} for _ in INTERVALS]
+        """By interval: whose candle changed since it was last told; of a longer interval those
+        of the shorter one that were told since."""
+        self._due_us = [0] * len(INTERVALS)
+
+    @property
+    def too_late(self) -> int:
+        """Trades that came too late even to correct a candle."""
+        return sum(each.too_late for market in self._all() for each in market.series.values())
+
+    def take(self, ticks: Iterable[Tick], now_us: int) -> list[Tick]:
+        """Corrections, and what has become final."""
+        told: list[Tick] = []
+        moved: dict[Series, None] = {}
+        for tick in ticks:
+            payload = tick.payload
+            if isinstance(payload, Trade):
+                name = tick.channel.name
+                route = self._routes.get(name) or self._add(tick.channel, now_us)
+                received_us = payload.received_us
+                heard_us = now_us if received_us is None else received_us
+                deal = _deal(payload, heard_us, heard_us + self._ahead_max_us)
+                if payload.venue_us is not None:
+                    route.clock.stamp(payload.venue_us, heard_us)
+                if tick.missing is not None:
+                    route.outages.add(min(route.last_us, deal.at_us), deal.at_us)
+                route.last_us = deal.at_us
+                # A doubtful trade is in its own venue's candles, as it is in the venue's; it does
+                # not spoil what all venues say together.
+                for series in route.series[:1] if payload.suspect else route.series:
+                    series.add(deal, told)
+                    moved[series] = None
+            elif isinstance(payload, Status):
+                self._hear_status(tick.channel.venue, payload, now_us)
+        if moved:
+            if not self._moved[0]:
+                for level, period_us in enumerate(self._periods_us):
+                    if self._due_us[level] < now_us:
+                        self._due_us[level] = now_us - now_us % period_us + period_us
+            self._moved[0].update(moved)
+        self._close(now_us, told)
+        return told
+
+    def wake(self, now_us: int) -> list[Tick]:
+        """What has become final, and what changed of that which has not."""
+        told: list[Tick] = []
+        self._close(now_us, told)
+        for level, changed in enumerate(self._moved):
+            if not changed or self._due_us[level] > now_us:
+                continue
+            running = [series.running(level) for series in changed]
+            told += [tick for tick in running if tick is not None]
+            period_us = self._periods_us[level]
+            self._due_us[level] = now_us - now_us % period_us + period_us
+            self._moved[level] = {}
+            if level + 1 < len(self._moved):
+                self._moved[level + 1].update(changed)
+        return told
+
+    def next_us(self) -> int | None:
+        """The end of a second at a venue, or the time to tell what is not final."""
+        due = [at for at, changed in zip(self._due_us, self._moved, strict=True) if changed]
+        due += [
+            market.until_us + SECOND_US + self._lateness_us - market.ahead_us()
+            for market in self._all()
+            if market.series
+        ]
+        return min(due, default=None)
+
+    def restore(self, told: Mapping[str, Sequence[Payload]], now_us: int) -> None:
+        """From candles that were final, and the trades since; what was missed makes them partial.
+
+        A venue counts as missed from the last that is known of it to now.
+        """
+        candles: defaultdict[tuple[str, str], dict[str, list[Candle]]] = defaultdict(dict)
+        trades: list[tuple[Channel, list[Trade]]] = []
+        heard_us: defaultdict[str, int] = defaultdict(int)
+        for name, payloads in told.items():
+            channel = Channel.parse(name)
+            newest = max((payload.received_us or 0 for payload in payloads), default=0)
+            heard_us[channel.venue] = max(heard_us[channel.venue], newest)
+            word, _, interval = channel.kind.partition(".")
+            if word == "candle":
+                some = [each for each in payloads if isinstance(each, Candle)]
+                candles[channel.venue, channel.symbol][interval] = some
+            elif word == "trade":
+                trades.append((channel, [each for each in payloads if isinstance(each, Trade)]))
+        markets = {(channel.venue, channel.symbol) for channel, _ in trades}
+        for venue, symbol in sorted(markets | candles.keys()):
+            if venue != AGGREGATE:
+                route = self._add(Channel("trade", venue, symbol), now_us)
+                route.outages.heard_before(heard_us[venue], now_us)
+        for (venue, symbol), told_before in candles.items():
+            market = self._together if venue == AGGREGATE else self._markets[venue]
+            if symbol in market.series:
+                market.series[symbol].restore(told_before)
+        for channel, rows in trades:
+            self._replay(self._routes[channel.name], rows)
+
+    def _replay(self, route: _Route, trades: Sequence[Trade]) -> None:
+        """Those of seconds that are not final yet; the others are in the candles already.
+
+        Where nothing was final, nobody knows what was before the first of them.
+        """
+        is_anew = route.series[0].next_us is None
+        for trade in trades:
+            heard_us = trade.received_us or trade.venue_us
+            if heard_us is None:
+                continue
+            deal = _deal(trade, heard_us, heard_us + self._ahead_max_us)
+            if is_anew:
+                route.outages.add(0, deal.at_us)
+                is_anew = False
+            for series in route.series:
+                if series.next_us is None or deal.at_us >= series.next_us:
+                    series.add(deal, [])
+
+    def _all(self) -> Iterable[_Market]:
+        yield from self._markets.values()
+        yield self._together
+
+    def _close(self, now_us: int, told: list[Tick]) -> None:
+        for market in self._all():
+            if not market.series:
+                continue
+            until_us = self._until_us(market, now_us)
+            if until_us > market.until_us:
+                market.until_us = until_us
+                for series in market.series.values():
+                    series.close_until(until_us, told)
+
+    def _until_us(self, market: _Market, now_us: int) -> int:
+        until_us = market.watermark_us(now_us) - self._lateness_us
+        return until_us - until_us % SECOND_US
+
+    def _clock(self, venue: str, now_us: int) -> VenueClock:
+        clock = self._clocks.get(venue)
+        if clock is None:
+            clock = self._clocks[venue] = VenueClock(self._ahead_max_us)
+            self._since_us[venue] = now_us
+            self._markets[venue] = _Market({venue: clock})
+        return clock
+
+    def _add(self, trades: Channel, now_us: int) -> _Route:
+        """The series of a market that was not heard of before."""
+        venue, symbol = trades.venue, trades.symbol
+        clock = self._clock(venue, now_us)
+        if venue not in NO_MARKETS:
+            self._live[venue] = clock
+        markets = {venue: self._markets[venue]}
+        if venue not in NO_MARKETS:
+            markets[AGGREGATE] = self._together
+        route = self._routes[trades.name] = _Route(trades.name, clock, self._since_us[venue])
+        for name, market in markets.items():
+            if not market.series:
+                market.until_us = self._until_us(market, now_us)
+            series = market.series.get(symbol)
+            if series is None:
+                series = market.series[symbol] = Series(name, symbol, self._limits)
+            series.outages.append(route.outages)
+            route.series.append(series)
+        return route
+
+    def _hear_status(self, venue: str, status: Status, now_us: int) -> None:
+        if venue == AGGREGATE:
+            return
+        clock = self._clock(venue, now_us)
+        clock.is_away = status.state in _AWAY and not status.channels
+        before = self._statuses.get(venue)
+        if before is None or (before.state, before.channels) != (status.state, status.channels):
+            self._statuses[venue] = status
+            for route in self._routes.values():
+                if route.clock is clock:
+                    route.hear(status, now_us)
+
+
+def _period_us(interval: Interval, running_us: int) -> int:
+    return min(max(running_us, interval.length_us // 60), interval.length_us // 4)
+
+
+def _deal(trade: Trade, heard_us: int, latest_us: int) -> Deal:
+    """A trade without a time happened when it was received, none much later than that."""
+    at_us = heard_us if trade.venue_us is None else min(trade.venue_us, latest_us)
+    return Deal(
+        trade.price,
+        Decimal(trade.price),
+        Decimal(trade.size),
+        trade.side == "buy",
+        at_us,
+        trade.received_us,
+    )
+
+
+CANDLES: Final = Derived(
+    name="candle",
+    title="Candles",
+    reads=frozenset(("trade", "status")),
+    make=lambda settings: Candles(settings.candle),
+    history=frozenset(("candle", "trade", "status")),
+)

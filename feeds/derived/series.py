@@ -1,0 +1,243 @@
+"""The candles of one market, in all intervals: seconds from trades, each longer one from shorter.
+
+Pure. A second is final when it is told to be; then what it is part of grows. A trade of a second
+that is final corrects it and all it is part of.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from feeds.derived.bar import Bar, Deal
+from feeds.derived.outages import Outages
+from feeds.market import Candle, Channel, Tick
+
+SECOND_US: Final = 1_000_000
+
+
+class Interval(NamedTuple):
+    """A length of candles."""
+
+    name: str
+    length_us: int
+
+    def start_us(self, at_us: int) -> int:
+        return at_us - at_us % self.length_us
+
+
+INTERVALS: Final = (
+    Interval("1s", SECOND_US),
+    Interval("1m", 60 * SECOND_US),
+    Interval("5m", 300 * SECOND_US),
+    Interval("15m", 900 * SECOND_US),
+    Interval("1h", 3_600 * SECOND_US),
+    Interval("4h", 14_400 * SECOND_US),
+    Interval("1d", 86_400 * SECOND_US),
+)
+"""From the shortest; each is made of whole ones of the one before."""
+
+
+class Limits(NamedTuple):
+    """What a series may keep and tell."""
+
+    correctable: int
+    """Final seconds that can be corrected."""
+    flat_max: int
+    """Flat seconds told at once; those before them are left out."""
+
+
+class Series:
+    """One market's. What is new goes to `told`, in order."""
+
+    __slots__ = (
+        "_channels", "_close", "_finals", "_kept", "_limits", "_running", "_seconds", "next_us",
+        "outages", "too_late",
+    )  # fmt: skip
+
+    def __init__(self, venue: str, symbol: str, limits: Limits) -> None:
+        self._channels = [Channel(f"candle.{each.name}", venue, symbol) for each in INTERVALS]
+        self._limits = limits
+        self._seconds: dict[int, Bar] = {}
+        """With trades, and not final, by their start."""
+        self._kept: dict[int, Bar] = {}
+        """Final seconds, oldest first."""
+        self._running: list[Bar | None] = [None] * len(INTERVALS)
+        """Of each interval but the first: what its final parts come to."""
+        self._finals: list[Bar | None] = [None] * len(INTERVALS)
+        """The newest final one of each interval but the first."""
+        self._close = ""
+        self.next_us: int | None = None
+        """The first second that is not final; None: there was no trade yet."""
+        self.outages: list[Outages] = []
+        """Of the channels whose trades it takes."""
+        self.too_late = 0
+        """Trades that could not even be a correction."""
+
+    def add(self, deal: Deal, told: list[Tick]) -> None:
+        """A trade, whenever it happened."""
+        start_us = deal.at_us - deal.at_us % SECOND_US
+        if self.next_us is None:
+            self.next_us = start_us
+        if start_us < self.next_us:
+            self._correct(start_us, deal, told)
+            return
+        bar = self._seconds.get(start_us)
+        if bar is None:
+            bar = self._seconds[start_us] = Bar(start_us, deal.digits)
+        bar.add(deal)
+
+    def close_until(self, until_us: int, told: list[Tick]) -> None:
+        """All seconds that end by then are final."""
+        next_us = self.next_us
+        if next_us is None or until_us < next_us + SECOND_US:
+            return
+        first_us = min(self._seconds, default=until_us)
+        flat = (min(until_us, first_us) - next_us) // SECOND_US
+        if flat > self._limits.flat_max:
+            next_us += (flat - self._limits.flat_max) * SECOND_US
+            self._kept.clear()
+        while next_us + SECOND_US <= until_us:
+            bar = self._seconds.pop(next_us, None)
+            if bar is None:
+                bar = Bar(next_us, self._close)
+            next_us += SECOND_US
+            bar.is_partial = self._missed(bar.start_us, next_us)
+            self._close = bar.close
+            self._tell(0, bar, told)
+            self._keep(bar)
+            self._grow(1, bar, told)
+        self.next_us = next_us
+
+    def running(self, level: int) -> Tick | None:
+        """An interval's candle as it is now; None where nothing is known of it yet."""
+        interval = INTERVALS[level]
+        parts = self._parts(level)
+        first = next(parts, None)
+        if first is None:
+            return None
+        whole, last_us = first.part_of(interval.start_us(first.start_us)), first.start_us
+        for part in parts:
+            if interval.start_us(part.start_us) == whole.start_us:
+                whole.merge(part)
+                last_us = part.start_us
+        whole.is_partial |= self._missed(whole.start_us, last_us + 1)
+        return Tick(self._channels[level], whole.candle(final=False))
+
+    def restore(self, told: Mapping[str, Sequence[Candle]]) -> None:
+        """Goes on from what was told: by the interval's name, oldest first."""
+        finals = [_finals(told.get(each.name, ())) for each in INTERVALS]
+        if not finals[0]:
+            return
+        newest = max(finals[0])
+        self._close = finals[0][newest].close
+        self.next_us = next_us = newest + SECOND_US
+        for start_us in sorted(finals[0])[-self._limits.correctable :]:
+            self._kept[start_us] = finals[0][start_us]
+        for level in range(1, len(INTERVALS)):
+            part, whole = INTERVALS[level - 1], INTERVALS[level]
+            start_us, end_us = whole.start_us(next_us), part.start_us(next_us)
+            parts = finals[level - 1]
+            there = [parts[at] for at in range(start_us, end_us, part.length_us) if at in parts]
+            if there:
+                bar = there[0].part_of(start_us)
+                for later in there[1:]:
+                    bar.merge(later)
+                bar.is_partial |= len(there) * part.length_us < end_us - start_us
+                self._running[level] = bar
+            elif end_us > start_us:
+                bar = self._running[level] = Bar(start_us, self._close)
+                bar.is_partial = True
+            if finals[level]:
+                self._finals[level] = finals[level][max(finals[level])]
+
+    def _missed(self, start_us: int, end_us: int) -> bool:
+        """Whether trades between two moments may have been missed."""
+        return any(each.touch(start_us, end_us) for each in self.outages)
+
+    def _parts(self, level: int) -> Iterator[Bar]:
+        """What an interval's running candle is made of, in order."""
+        for lower in range(level, 0, -1):
+            bar = self._running[lower]
+            if bar is not None:
+                yield bar
+        for start_us in sorted(self._seconds):
+            yield self._seconds[start_us]
+
+    def _grow(self, level: int, part: Bar, told: list[Tick]) -> None:
+        """A final part becomes a part of the next longer interval."""
+        if level == len(INTERVALS):
+            return
+        interval = INTERVALS[level]
+        start_us = interval.start_us(part.start_us)
+        bar = self._running[level]
+        if bar is not None and bar.start_us != start_us:
+            # Flat seconds were left out, and with them its end.
+            bar.is_partial |= self._missed(bar.start_us, bar.start_us + interval.length_us)
+            self._finish(level, bar, told)
+            bar = None
+        if bar is None:
+            bar = self._running[level] = part.part_of(start_us)
+            bar.is_partial = bar.is_partial or self._missed(start_us, part.start_us + 1)
+        else:
+            bar.merge(part)
+        if part.start_us + INTERVALS[level - 1].length_us == start_us + interval.length_us:
+            self._finish(level, bar, told)
+
+    def _finish(self, level: int, bar: Bar, told: list[Tick]) -> None:
+        self._running[level] = None
+        self._finals[level] = bar
+        self._tell(level, bar, told)
+        self._grow(level + 1, bar, told)
+
+    def _keep(self, bar: Bar) -> None:
+        self._kept[bar.start_us] = bar
+        if len(self._kept) > self._limits.correctable:
+            del self._kept[next(iter(self._kept))]
+
+    def _tell(self, level: int, bar: Bar, told: list[Tick]) -> None:
+        candle = bar.candle(final=True, correction=bar.version > 1)
+        told.append(Tick(self._channels[level], candle))
+
+    def _correct(self, start_us: int, deal: Deal, told: list[Tick]) -> None:
+        second = self._kept.get(start_us)
+        if second is None:
+            self.too_late += 1
+            return
+        self._amend(0, second, deal, told)
+        self._stand_on(second, told)
+        for level in range(1, len(INTERVALS)):
+            bar = self._running[level]
+            start_us = INTERVALS[level].start_us(deal.at_us)
+            if bar is not None and bar.start_us == start_us:
+                # Not final: and so it is not yet part of anything.
+                bar.add(deal)
+                return
+            final = self._finals[level]
+            if final is None or final.start_us != start_us:
+                return
+            self._amend(level, final, deal, told)
+
+    def _amend(self, level: int, bar: Bar, deal: Deal, told: list[Tick]) -> None:
+        bar.add(deal)
+        bar.version += 1
+        self._tell(level, bar, told)
+
+    def _stand_on(self, second: Bar, told: list[Tick]) -> None:
+        """Flat candles stand at the close before: where that changed, they change too."""
+        close = second.close
+        for start_us, bar in self._kept.items():
+            if start_us <= second.start_us:
+                continue
+            if bar.trades:
+                return
+            bar.stand_at(close)
+            bar.version += 1
+            self._tell(0, bar, told)
+        self._close = close
+        for running in self._running:
+            if running is not None and not running.trades and running.start_us > second.start_us:
+                running.stand_at(close)
+
+
+def _finals(candles: Sequence[Candle]) -> dict[int, Bar]:
+    """The newest version of each, by its start."""
+    return {each.start_us: Bar.of(each) for each in candles if each.final}
