@@ -6,7 +6,7 @@
 --
 --   EVALSHA sha  2n  head_1 log_1 … head_n log_n  publisher batch  max missing count payload… …
 --
---   head_i     tickgate:{<channel>}:head   hash: epoch, seq, publisher, batch
+--   head_i     tickgate:{<channel>}:head   hash: epoch, seq, publisher, batch, run
 --   log_i      tickgate:{<channel>}:log    stream: entry <seq>-0, field m = the message
 --              <channel> is <kind>:<venue>:<SYMBOL>, e.g. custom:desk:BTC-USD; a channel may stand
 --              once in a call; in a Redis Cluster all channels of a call must share a slot.
@@ -18,12 +18,18 @@
 --              come, and whose fault that is; seq skips them and subscribers are told
 --   count      how many payloads follow: JSON objects without ch, seq, gw, n and type
 --
+-- One key more, after all others, ending in ':lease', is a fence: its value must be the publisher's
+-- name, or nothing is published and the answer is an error that begins with FENCED. Our feeds use it
+-- (lease.lua): of two processes for one venue only one gets in, and one that slept learns of it.
+--
 -- Published to tickgate:{<channel>}, and kept in the stream: '<epoch> <seq> <missing> <payload>'.
 -- Answers, for each channel in order, its epoch and its seq after the call: {epoch, seq, …}. A
 -- channel whose head or log is a key of another type is left out, and answered by '' and 0.
 --
--- An epoch begins when a channel is new, when Redis lost its memory, or when the head is behind
--- its own stream: seqs of different epochs can't be compared, and none is ever used twice.
+-- An epoch begins when a channel is new, when Redis lost its memory, when the head is behind its own
+-- stream or behind what a publisher or a gateway has heard, and when a publisher that is new to the
+-- channel finds it kept by another run of Redis: nobody knows then whether that one kept all. Seqs
+-- of different epochs can't be compared, and none is ever used twice.
 -- Let subscribers find the channel: SADD tickgate:channels <channel> (every few seconds is fine).
 
 local function new_epoch(log)
@@ -37,14 +43,30 @@ local function spoken_for(log)
   return kind == 'stream' or kind == 'none'
 end
 
+local run_id
+
+local function run()
+  run_id = run_id or string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+  return run_id
+end
+
 local publisher, batch = ARGV[1], tonumber(ARGV[2])
 local answer = {}
 local at = 3
+local channels = #KEYS - #KEYS % 2
+
+if channels < #KEYS then
+  if string.sub(KEYS[#KEYS], -6) ~= ':lease' then
+    return redis.error_reply('ERR bus: the keys are head_1 log_1 ... head_n log_n')
+  elseif redis.pcall('GET', KEYS[#KEYS]) ~= publisher then
+    return redis.error_reply('FENCED bus: the lease is not with this publisher')
+  end
+end
 
 -- All is checked before anything is written: what a script has written before it fails, stays.
-for i = 1, #KEYS, 2 do
+for i = 1, channels, 2 do
   local max, missing, count = tonumber(ARGV[at]), ARGV[at + 1], tonumber(ARGV[at + 2])
-  if string.sub(KEYS[i], -5) ~= ':head' or not KEYS[i + 1] then
+  if string.sub(KEYS[i], -5) ~= ':head' or string.sub(KEYS[i + 1], -4) ~= ':log' then
     return redis.error_reply('ERR bus: the keys are head_1 log_1 ... head_n log_n')
   elseif not (max and count and count >= 0 and count % 1 == 0) then
     return redis.error_reply('ERR bus: max and count are whole numbers')
@@ -54,21 +76,25 @@ for i = 1, #KEYS, 2 do
   end
   at = at + 3 + count
 end
-if #KEYS == 0 or not batch or at ~= #ARGV + 1 then
+if channels == 0 or not batch or at ~= #ARGV + 1 then
   return redis.error_reply('ERR bus: publisher, batch, and for each channel what its count says')
 end
 at = 3
 
-for i = 1, #KEYS, 2 do
+for i = 1, channels, 2 do
   local head, log = KEYS[i], KEYS[i + 1]
   local topic = string.sub(head, 1, -6)
   local max, missing, count = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
   at = at + 3
 
-  local known = redis.pcall('HMGET', head, 'epoch', 'seq', 'publisher', 'batch')
+  local known = redis.pcall('HMGET', head, 'epoch', 'seq', 'publisher', 'batch', 'run')
   local spoilt = known.err ~= nil or not spoken_for(log)
   local epoch, seq = known[1] or false, tonumber(known[2] or 0)
-  local seen = publisher ~= '' and known[3] == publisher and tonumber(known[4]) >= batch
+  local is_new = publisher ~= '' and known[3] ~= publisher
+  local seen = publisher ~= '' and not is_new and tonumber(known[4]) >= batch
+  if is_new and known[5] and known[5] ~= run() then
+    epoch, seq = false, 0
+  end
 
   if spoilt then
     epoch, seq = '', 0
@@ -95,6 +121,9 @@ for i = 1, #KEYS, 2 do
       redis.call('PUBLISH', topic, message)
     end
     redis.call('HSET', head, 'epoch', epoch, 'seq', seq, 'publisher', publisher, 'batch', batch)
+    if is_new then
+      redis.call('HSET', head, 'run', run())
+    end
   end
 
   at = at + count

@@ -3,7 +3,7 @@
 from random import Random
 from urllib.parse import urlsplit
 
-from feeds.connection import FrameTap, VenueFeed
+from feeds.connection import FrameTap
 from feeds.errors import SettingError, UnknownVenueError
 from feeds.feed import Feed, TickSink
 from feeds.market import Clock, Instrument, InstrumentError
@@ -11,6 +11,7 @@ from feeds.settings import FeedSettings, VenueSettings
 from feeds.sim import VENUE as SIM
 from feeds.sim import SimFeed, check_sim
 from feeds.venue import Subscription, Venue
+from feeds.venue_feed import VenueFeed
 from feeds.venues import VENUES
 
 

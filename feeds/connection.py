@@ -1,8 +1,8 @@
-"""EDGE (websockets): ONE runtime for all venues. Holds on to a venue's sockets, whatever they do.
+"""EDGE (websockets): one socket of a venue, from opening it to its end. ONE runtime for all venues.
 
-Connect, subscribe at a pace, hand frames to a fresh Parser and ticks to a sink, watch for silence,
-reconnect with capped full-jitter backoff. A frame that can't be parsed never ends a connection,
-and a fault of ours in one venue's adapter never ends another venue.
+Connect, subscribe at a pace, hand frames to a fresh Parser and ticks to a sink, watch for silence.
+A frame that can't be parsed never ends a connection, and a fault of ours in one venue's adapter
+never ends another venue. When to connect again is the Succession's.
 """
 
 import asyncio
@@ -13,31 +13,37 @@ from typing import NamedTuple
 
 from websockets.exceptions import ConnectionClosed
 
-from feeds.backoff import Backoff, Silence
-from feeds.cancelling import stop_if_cancelled
-from feeds.errors import ConnectionLostError, VenueLeavingError, VenueSilentError
+from feeds.backoff import Silence
+from feeds.errors import ConnectionLostError, VenueSilentError
 from feeds.feed import FeedCounts, TickSink
 from feeds.health import Blame, VenueHealth
-from feeds.market import Channel, Clock, Status, Tick
+from feeds.market import Channel, Clock, DigitsError, Tick
+from feeds.overlap import Overlap
 from feeds.settings import ConnectionSettings
-from feeds.venue import Answer, Event, Leaving, ParseError, Parser, Refused, Subscription, Venue
+from feeds.venue import (
+    Answer,
+    Event,
+    Leaving,
+    ParseError,
+    Parser,
+    Refused,
+    Subscription,
+    Torn,
+    Venue,
+)
 from feeds.venue_socket import VenueSocket, lost, open_socket, send
+from feeds.watches import Watches
 
 _log = logging.getLogger(__name__)
+
+_LOOK_S = 0.5
+"""From one look after the channels to the next."""
 
 FrameTap = Callable[[str | bytes, int], None]
 """Sees every frame and its receive time (nanoseconds UTC) before the parser does."""
 
 
-def shares(
-    subscriptions: Sequence[Subscription], per_connection_max: int
-) -> list[Sequence[Subscription]]:
-    """What each connection asks for, where a venue limits that."""
-    starts = range(0, len(subscriptions), per_connection_max)
-    return [subscriptions[start : start + per_connection_max] for start in starts]
-
-
-class _Venue(NamedTuple):
+class VenueAtWork(NamedTuple):
     """What all connections to one venue have in common."""
 
     row: Venue
@@ -49,107 +55,78 @@ class _Venue(NamedTuple):
     tap: FrameTap | None
     counts: FeedCounts
     health: VenueHealth
+    watches: Watches
     changed: asyncio.Event
 
 
-class VenueFeed:
-    """A Feed: all connections to one venue, their health and counts in common."""
+class Connection:
+    """One socket, from opening it to its end: a Line. What outlives it is not here."""
 
     def __init__(
         self,
-        venue: Venue,
+        venue: VenueAtWork,
+        number: int,
         subscriptions: Sequence[Subscription],
-        settings: ConnectionSettings,
-        sink: TickSink,
-        *,
-        clock: Clock,
-        random: Random,
-        url: str | None = None,
-        tap: FrameTap | None = None,
+        turned: asyncio.Event,
     ) -> None:
-        """`url` replaces the venue's own; `tap` sees each frame."""
-        self.name = venue.name
-        self.channels = [Channel(each.kind, venue.name, each.symbol) for each in subscriptions]
-        self.changed = asyncio.Event()
-        self.counts = FeedCounts()
-        self._clock = clock
-        parts = shares(subscriptions, venue.subscriptions_per_connection_max)
-        self._health = VenueHealth(
-            venue.name, len(parts), settings.backoff_max_s, clock.now_ns() // 1_000
-        )
-        common = _Venue(
-            venue,
-            url or venue.url,
-            settings,
-            sink,
-            clock,
-            random,
-            tap,
-            self.counts,
-            self._health,
-            self.changed,
-        )
-        self._connections = [_Connection(common, number, part) for number, part in enumerate(parts)]
-
-    def status(self) -> Status:
-        return self._health.status(self._clock.now_ns() // 1_000)
-
-    async def run(self) -> None:
-        """Until cancelled; then the sockets are closed, within `close_limit_s`."""
-        async with asyncio.TaskGroup() as group:
-            for number, connection in enumerate(self._connections):
-                group.create_task(connection.run(), name=f"{self.name}-{number}")
-
-
-class _Connection:
-    """One socket after the other, for one share of a venue's subscriptions."""
-
-    def __init__(self, venue: _Venue, number: int, subscriptions: Sequence[Subscription]) -> None:
+        """Sets `turned` as a Line does."""
+        self.overlap: Overlap | None = None
+        self.leads = True
+        self.leaving: str | None = None
+        self.has_ended = False
         self._venue = venue
         self._number = number
         self._subscriptions = subscriptions
-        settings = venue.settings
-        self._backoff = Backoff(settings.backoff_first_s, settings.backoff_max_s, venue.random)
+        self._turned = turned
         symbols = {each.symbol for each in subscriptions}
         self._only_symbol = symbols.pop() if len(symbols) == 1 else None
+        self._began_s = venue.clock.monotonic_s()
         self._parser: Parser
         self._silence: Silence
         self._is_live = False
+        self._has_asked = False
         self._complained = False
+        self._end: tuple[Blame, str] = ("venue", "ended")
+
+    @property
+    def gives_data(self) -> bool:
+        return self._is_live and self._has_asked
+
+    @property
+    def is_steady(self) -> bool:
+        lasted_s = self._venue.clock.monotonic_s() - self._began_s
+        return self._is_live and lasted_s >= self._venue.settings.steady_after_s
 
     async def run(self) -> None:
-        """Until cancelled."""
-        # A venue's sockets open one after the other, as its subscribe frames do.
-        await asyncio.sleep(self._number * self._venue.row.subscribe_pace_s)
-        while True:
-            began_s = self._venue.clock.monotonic_s()
-            ending = await self._hold_one()
-            stop_if_cancelled()
-            lasted_s = self._venue.clock.monotonic_s() - began_s
-            steady = self._is_live and lasted_s >= self._venue.settings.steady_after_s
-            if steady:
-                self._backoff.reset()
-            # Make before break hooks in here: a venue that leaves in order is met again at once.
-            if not (steady and isinstance(ending, VenueLeavingError)):
-                await asyncio.sleep(self._backoff.next_pause_s())
-            self._venue.counts.reconnects += 1
-
-    async def _hold_one(self) -> ConnectionLostError | None:
-        """One socket, from opening it to its end, which is returned; None: by a fault of ours."""
-        ending: ConnectionLostError | None = None
-        self._is_live = self._complained = False
+        """Until its end, however it came; `complain` tells of it."""
         try:
             await self._converse()
         except* ConnectionLostError as group:
-            ending = _first(group)
-            self._lost("venue", str(ending))
+            self._end = "venue", str(_first(group))
         except* Exception:
             # A supervisor's policy: a fault of ours ends this connection only, is logged whole and
             # counted, and is met with the same backoff. The other venues go on.
             self._venue.counts.crashes += 1
             _log.exception("a fault of ours ended a connection venue=%s", self._venue.row.name)
-            self._lost("feed", "met a fault of ours (it is in the log)")
-        return ending
+            self._end = "feed", "met a fault of ours (it is in the log)"
+        finally:
+            self.has_ended = True
+            self._turned.set()
+
+    def lead(self) -> None:
+        overlap, self.overlap, self.leads = self.overlap, None, True
+        if self._is_live:
+            self._went_live()
+        rest = overlap.rest() if overlap is not None else ()
+        if rest:
+            self._offer(rest, self._venue.clock.monotonic_s())
+
+    def complain(self) -> None:
+        blame, reason = self._end
+        if self.leaving is not None and blame == "venue":
+            reason = f"ends the connection ({self.leaving})"
+        now_us = self._venue.clock.now_ns() // 1_000
+        self._tell(self._venue.health.lost(self._number, blame, reason, now_us))
 
     async def _converse(self) -> None:
         """Never returns: raises what ended the conversation, perhaps in a group."""
@@ -165,6 +142,7 @@ class _Connection:
                 self._venue.clock.monotonic_s(),
             )
             group.create_task(self._speak(opened), name=f"{row.name}-{self._number}-speak")
+            group.create_task(self._look_after(opened), name=f"{row.name}-{self._number}-look")
             await self._listen(opened)
 
     async def _speak(self, opened: VenueSocket) -> None:
@@ -173,9 +151,33 @@ class _Connection:
         for frame in row.subscribe_frames(self._subscriptions):
             await send(opened, frame, limit_s)
             await asyncio.sleep(row.subscribe_pace_s)
+        self._has_asked = True
+        self._turned.set()
         while row.ping_frame is not None:
             await asyncio.sleep(row.ping_interval_s)
             await send(opened, row.ping_frame, limit_s)
+
+    async def _look_after(self, opened: VenueSocket) -> None:
+        """Asks again, at the venue's pace, for channels that are dead or torn beside others.
+
+        Raises VenueSilentError where all of them are dead.
+        """
+        venue, row, limit_s = self._venue, self._venue.row, self._venue.settings.send_limit_s
+        by_channel = {Channel(one.kind, row.name, one.symbol): one for one in self._subscriptions}
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            if not (self.leads and self._has_asked):
+                continue
+            now_s, now_us = venue.clock.monotonic_s(), venue.clock.now_ns() // 1_000
+            due = venue.watches.look(by_channel, now_s, now_us)
+            if venue.watches.are_all_silent(by_channel):
+                raise VenueSilentError("sends no data any more (only heartbeats)")
+            for channel in due:
+                assert row.renew_frames is not None
+                for frame in row.renew_frames(by_channel[channel]):
+                    await asyncio.sleep(row.subscribe_pace_s)
+                    await send(opened, frame, limit_s)
+                venue.watches.renewed(channel, venue.clock.monotonic_s())
 
     async def _listen(self, opened: VenueSocket) -> None:
         """Every frame, until there are none: raises ConnectionLostError.
@@ -225,14 +227,30 @@ class _Connection:
         return self._take_others(others) if others else ()
 
     def _offer(self, ticks: Sequence[Tick], now_s: float) -> None:
-        self._venue.counts.ticks += len(ticks)
         self._silence.data_came(now_s)
-        self._venue.sink.offer(ticks)
-        if not self._is_live:
-            self._went_live()
+        if (self.overlap is not None or not self.leads) and not self._is_to_pass_on(ticks):
+            return
+        venue = self._venue
+        venue.counts.ticks += len(ticks)
+        passed = venue.watches.pass_on(ticks, now_s, venue.clock.now_ns() // 1_000)
+        if passed:
+            venue.sink.offer(passed)
+            if not self._is_live:
+                self._went_live()
+
+    def _is_to_pass_on(self, ticks: Sequence[Tick]) -> bool:
+        """While there are two sockets for the same; neither leads nor waits: one that was left."""
+        if self.overlap is not None and self.leads:
+            self.overlap.old_said(ticks)
+        elif self.overlap is not None:
+            self.overlap.new_said(ticks)
+            if not self._is_live or self.overlap.is_full:
+                self._is_live = True
+                self._turned.set()
+        return self.leads
 
     def _take_others(self, events: Sequence[Event]) -> list[str]:
-        """What is no data. Raises VenueLeavingError."""
+        """What is no data."""
         answers: list[str] = []
         for event in events:
             match event:
@@ -241,14 +259,22 @@ class _Connection:
                 case Refused(reason):
                     self._venue.counts.refusals += 1
                     self._tell(self._venue.health.refused(self._number, reason))
+                case Torn(channel, reason):
+                    now_us = self._venue.clock.now_ns() // 1_000
+                    now_s = self._venue.clock.monotonic_s()
+                    self._venue.watches.tear(channel, reason, now_s, now_us)
                 case Leaving(reason):
-                    raise VenueLeavingError(f"ends the connection ({reason})")
+                    self.leaving = reason
+                    self._turned.set()
                 case _:
                     pass
         return answers
 
     def _unparsable(self, error: ParseError) -> None:
         self._venue.counts.parse_errors += 1
+        if isinstance(error.__cause__, DigitsError):
+            now_s = self._venue.clock.monotonic_s()
+            self._venue.watches.refused(error.__cause__.fault, self._venue.row.name, now_s)
         if not self._complained:
             self._complained = True
             _log.warning(
@@ -259,12 +285,8 @@ class _Connection:
 
     def _went_live(self) -> None:
         self._is_live = True
-        now_us = self._venue.clock.now_ns() // 1_000
-        self._tell(self._venue.health.went_live(self._number, now_us))
-
-    def _lost(self, blame: Blame, reason: str) -> None:
-        now_us = self._venue.clock.now_ns() // 1_000
-        self._tell(self._venue.health.lost(self._number, blame, reason, now_us))
+        now_s, now_us = self._venue.clock.monotonic_s(), self._venue.clock.now_ns() // 1_000
+        self._tell(self._venue.health.went_live(self._number, now_s, now_us))
 
     def _tell(self, sentence: str | None) -> None:
         """The operator once per incident, subscribers each time."""

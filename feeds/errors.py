@@ -34,7 +34,3 @@ class VenueUnreachableError(ConnectionLostError):
 
 class VenueSilentError(ConnectionLostError):
     """It is open, and nothing comes: the commonest failure of feeds, and the one without a sign."""
-
-
-class VenueLeavingError(ConnectionLostError):
-    """The venue announced the end. (Make before break hooks in where this is caught.)"""

@@ -1,19 +1,22 @@
 """How one venue does, from what its connections report: its Status, and what to tell the operator.
 
 Pure. An incident begins with the first connection lost and ends when all have data again: one
-sentence for each, however many connections and attempts it takes.
+sentence for each, however many connections and attempts it takes. What its channels do by
+themselves is the Watches'.
 """
 
+from collections.abc import Sequence
 from typing import Literal
 
-from feeds.market import Status
+from feeds.market import Channel, Status
+from feeds.watches import Watches
 
 REASONS_MAX = 100
 """Refusals told apart per venue; a venue that invents more is not worth more lines."""
 
 _REASON_CHARS = 200
 
-State = Literal["waiting", "live", "stale"]
+State = Literal["waiting", "live", "stale", "resync"]
 Blame = Literal["venue", "feed"]
 
 
@@ -23,10 +26,20 @@ class VenueHealth:
     `now_us` is microseconds UTC throughout.
     """
 
-    def __init__(self, venue: str, connections: int, backoff_max_s: float, now_us: int) -> None:
+    def __init__(
+        self,
+        venue: str,
+        connections: Sequence[Sequence[Channel]],
+        watches: Watches,
+        backoff_max_s: float,
+        now_us: int,
+    ) -> None:
+        """`connections`: the channels of each."""
         self._venue = venue
+        self._connections = connections
+        self._watches = watches
         self._backoff_max_s = backoff_max_s
-        self._states: list[State] = ["waiting"] * connections
+        self._states: list[State] = ["waiting"] * len(connections)
         self._losses: dict[int, tuple[Blame, str]] = {}
         """Of connections that have no data since they were lost."""
         self._refusals: dict[int, list[str]] = {}
@@ -40,8 +53,9 @@ class VenueHealth:
         if connection in self._losses:
             self._losses[connection] = ("venue", "is reached again; no data yet")
 
-    def went_live(self, connection: int, now_us: int) -> str | None:
+    def went_live(self, connection: int, now_s: float, now_us: int) -> str | None:
         """A connection's first data since it was opened."""
+        self._watches.back(self._connections[connection], now_s, now_us)
         self._states[connection] = "live"
         self._losses.pop(connection, None)
         self._settle(now_us)
@@ -55,6 +69,7 @@ class VenueHealth:
         """A connection ended, or could not be opened; `reason` finishes `<venue> …`."""
         self._losses[connection] = (blame, reason)
         self._refusals.pop(connection, None)
+        self._watches.lost(self._connections[connection], blame, reason, now_us)
         if self._states[connection] == "live":
             self._states[connection] = "stale"
         self._settle(now_us)
@@ -76,7 +91,13 @@ class VenueHealth:
 
     def status(self, now_us: int) -> Status:
         blame, reason = self._blame_and_reason()
-        return Status(self._state, self._since_us, blame, reason, now_us)
+        apart, dead = self._watches.apart(), self._watches.dead
+        if self._state == "live" and dead and not apart:
+            # All that it gave, or too many to name.
+            since_us = max(watch.since_us for watch in dead)
+            state: State = "stale" if any(one.state == "stale" for one in dead) else "resync"
+            return Status(state, since_us, "venue", f"{len(dead)} channels give nothing", now_us)
+        return Status(self._state, self._since_us, blame, reason, now_us, apart)
 
     def _settle(self, now_us: int) -> None:
         # A venue is as good as the worst of what it used to give; what never came (a quiet pair

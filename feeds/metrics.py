@@ -7,19 +7,30 @@ somebody chose, and words of this table.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from feeds.connection import VenueFeed
 from feeds.feed import Feed, FeedCounts
+from feeds.lease import Lease
 from feeds.market import Clock
 from feeds.market.metric import Histogram, Metric
 from feeds.publisher import Publisher
+from feeds.screen import RULES, Fate
 from feeds.sim import SimFeed
+from feeds.venue_feed import VenueFeed
+from feeds.watches import Watches
 
 
 class FeedsAtWork:
     """The feeds and the publisher of a process that runs, as the metrics see them."""
 
-    def __init__(self, feeds: Sequence[Feed], publisher: Publisher, clock: Clock) -> None:
+    def __init__(
+        self,
+        feeds: Sequence[Feed],
+        publisher: Publisher,
+        clock: Clock,
+        leases: Mapping[str, Lease],
+    ) -> None:
+        """`leases` by venue."""
         self.feeds = feeds
+        self.leases = leases
         self.publisher = publisher
         self.publish_delay_s = Histogram()
         """Of ticks: from the receipt of the oldest of their batch to Redis' answer."""
@@ -34,6 +45,10 @@ class FeedsAtWork:
             ticks = counts_of(feed).ticks
             if ticks != self._seen[feed.name][0]:
                 self._seen[feed.name] = ticks, self._clock.monotonic_s()
+
+    def is_up(self, feed: Feed) -> bool:
+        lease = self.leases.get(feed.name)
+        return (lease is None or lease.is_held) and feed.status().state == "live"
 
     def newest_age_s(self, feed: Feed) -> float:
         """Since the start, where there was no tick yet."""
@@ -66,13 +81,62 @@ def _faults(at_work: FeedsAtWork) -> Mapping[tuple[str, ...], float]:
     return found
 
 
+def _watched(
+    at_work: FeedsAtWork, read: Callable[[Watches], Mapping[str, float]]
+) -> Mapping[tuple[str, ...], float]:
+    """Of each venue that has connections, by a label of its own."""
+    return {
+        (feed.name, label): value
+        for feed in at_work.feeds
+        if isinstance(feed, VenueFeed)
+        for label, value in read(feed.watches).items()
+    }
+
+
+def _found(at_work: FeedsAtWork, fate: Fate) -> Mapping[tuple[str, ...], float]:
+    return _watched(
+        at_work,
+        lambda watches: {
+            reason: watches.counts.found[reason]
+            for reason, rule in RULES.items()
+            if rule.fate == fate
+        },
+    )
+
+
+def _of_each_watched(
+    read: Callable[[Watches], float],
+) -> Callable[[FeedsAtWork], Mapping[tuple[str, ...], float]]:
+    return lambda at_work: {
+        (feed.name,): read(feed.watches) for feed in at_work.feeds if isinstance(feed, VenueFeed)
+    }
+
+
+def _named(fate: Fate) -> str:
+    return ", ".join(f"`{reason}`" for reason, rule in RULES.items() if rule.fate == fate)
+
+
 METRICS: Final[tuple[Metric[FeedsAtWork], ...]] = (
     Metric(
         "tickgate_feed_up",
         "gauge",
         ("venue",),
         "1 while the venue's data comes, else 0.",
-        _of_each(lambda feed: int(feed.status().state == "live")),
+        lambda at_work: {(feed.name,): int(at_work.is_up(feed)) for feed in at_work.feeds},
+    ),
+    Metric(
+        "tickgate_feed_lease",
+        "gauge",
+        ("venue",),
+        "1 while this process publishes the venue, 0 while it stands by for another one.",
+        lambda at_work: {(name,): int(one.is_held) for name, one in at_work.leases.items()},
+    ),
+    Metric(
+        "tickgate_feed_take_overs_total",
+        "counter",
+        ("venue",),
+        "Times that this process took the venue over from another one.",
+        lambda at_work: {(name,): one.take_overs for name, one in at_work.leases.items()},
     ),
     Metric(
         "tickgate_feed_frames_total",
@@ -111,6 +175,41 @@ METRICS: Final[tuple[Metric[FeedsAtWork], ...]] = (
         _faults,
     ),
     Metric(
+        "tickgate_feed_refused_ticks_total",
+        "counter",
+        ("venue", "reason"),
+        f"Poisoned ticks that were kept from subscribers: {_named('refused')}.",
+        lambda at_work: _found(at_work, "refused"),
+    ),
+    Metric(
+        "tickgate_feed_suspect_ticks_total",
+        "counter",
+        ("venue", "reason"),
+        f"Ticks that were passed on with `suspect`: {_named('flagged')}.",
+        lambda at_work: _found(at_work, "flagged"),
+    ),
+    Metric(
+        "tickgate_feed_missing_ticks_total",
+        "counter",
+        ("venue",),
+        "Ticks that never came, by the venue's own numbers; announced as a gap.",
+        _of_each_watched(lambda watches: watches.counts.missing),
+    ),
+    Metric(
+        "tickgate_feed_renewals_total",
+        "counter",
+        ("venue",),
+        "Channels that were asked for again, as they were dead or torn beside others.",
+        _of_each_watched(lambda watches: watches.counts.renewals),
+    ),
+    Metric(
+        "tickgate_feed_channels",
+        "gauge",
+        ("venue", "state"),
+        "Channels of the venue, by how they do: `waiting`, `live`, `stale`, `resync`.",
+        lambda at_work: _watched(at_work, lambda watches: watches.states()),
+    ),
+    Metric(
         "tickgate_publish_delay_seconds",
         "histogram",
         (),
@@ -137,6 +236,13 @@ METRICS: Final[tuple[Metric[FeedsAtWork], ...]] = (
         (),
         "Ticks that were given up, as Redis took none for too long; announced as a gap by `feed`.",
         lambda at_work: at_work.publisher.counts.dropped,
+    ),
+    Metric(
+        "tickgate_yielded_ticks_total",
+        "counter",
+        (),
+        "Ticks left to another process, which had taken their venue over by then.",
+        lambda at_work: at_work.publisher.counts.yielded,
     ),
     Metric(
         "tickgate_retried_batches_total",

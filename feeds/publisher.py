@@ -10,21 +10,12 @@ import logging
 import random
 import uuid
 from collections.abc import Callable, Iterable
-from importlib.resources import files
-from typing import Final
 
 from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import (
-    ConnectionError as RedisConnectionError,
-)
-from redis.exceptions import (
-    NoScriptError,
-    RedisError,
-    ResponseError,
-)
+from redis.exceptions import RedisError, ResponseError
 
-from feeds.batch import Batch, Waiting
+from feeds.batch import Batch, Fence, Waiting
+from feeds.bus_line import BusLine, Place, explained, takes_no_writes
 from feeds.cancelling import stop_if_cancelled
 from feeds.market import Channel, Clock, Tick
 from feeds.market.bus_names import DIRECTORY_KEY
@@ -32,16 +23,11 @@ from feeds.settings import PublisherSettings
 
 _log = logging.getLogger(__name__)
 
-BUS_SCRIPT: Final = files("feeds").joinpath("bus.lua").read_text()
-
 _DIRECTORY_REFRESH_S = 5.0
 """So that a Redis that lost its memory knows the channels again."""
 _BACKOFF_FIRST_S = 0.05
 _BACKOFF_MAX_S = 1.0
 """Short: live flow is to be back within 2 s of Redis' return."""
-
-_NOT_NOW = ("OOM", "READONLY", "MISCONF", "NOREPLICAS", "LOADING", "MASTERDOWN", "CLUSTERDOWN")
-"""What Redis says when it takes no writes just now, whoever asks."""
 
 
 class PublisherCounts:
@@ -50,6 +36,8 @@ class PublisherCounts:
     def __init__(self) -> None:
         self.published = 0
         self.dropped = 0
+        self.yielded = 0
+        """Ticks left to another process, which published their venue by then."""
         self.retried_batches = 0
         self.flush_s = 0.0
         """How long the last round trip to Redis took, seconds."""
@@ -63,7 +51,10 @@ class Publisher:
 
     def __init__(self, redis: Redis, settings: PublisherSettings, clock: Clock) -> None:
         self.counts = PublisherCounts()
+        self.on_fenced: Callable[[str], None] = lambda _: None
+        """Hears of each venue whose ticks Redis refused: the lease may be another's by now."""
         self._redis = redis
+        self._line = BusLine(redis)
         self._settings = settings
         self._clock = clock
         self._name = uuid.uuid4().hex
@@ -71,19 +62,27 @@ class Publisher:
         self._waiting: dict[str, Waiting] = {}
         self._held = 0
         self._in_flight: list[Batch] = []
+        self._fences: dict[str, Fence] = {}
+        """By venue: those that are published under a lease."""
+        self._parked: dict[str, list[Batch]] = {}
+        """By venue: refused, until it is known whose the lease is."""
+        self._places: dict[str, Place] = {}
+        """How far each channel was when Redis last answered."""
+        self._in_doubt: set[str] = set()
+        """Venues whose lease may be another's; `publish_under` says that it isn't."""
         self._channels: set[str] = set()
         self._new_channels: set[str] = set()
         self._wake = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
-        self._sha = ""
         self._spoilt: set[str] = set()
         """Channels whose keys were seen to be something else; told once."""
 
     @property
     def waiting_ticks(self) -> int:
         """Held, or on their way without an answer yet."""
-        return self._held + sum(batch.ticks for batch in self._in_flight)
+        parked = [batch for batches in self._parked.values() for batch in batches]
+        return self._held + sum(batch.ticks for batch in (*self._in_flight, *parked))
 
     def offer(self, ticks: Iterable[Tick]) -> None:
         """Takes ticks for publishing, in order. Never blocks.
@@ -98,12 +97,11 @@ class Publisher:
             if waiting is None:
                 waiting = waiting_by_name[name] = Waiting(tick.channel)
             if room <= 0 and waiting.payloads:
-                waiting.lost += 1
+                waiting.drop()
                 self.counts.dropped += 1
-                waiting.payloads.popleft()
             else:
                 room -= 1
-            waiting.payloads.append(tick.payload)
+            waiting.add(tick)
         self._held = self._settings.buffer_ticks_max - room
         if self._held:
             self._empty.clear()
@@ -119,15 +117,35 @@ class Publisher:
         self._new_channels |= self._channels
         self._wake.set()
 
+    def publish_under(self, fence: Fence) -> None:
+        """From now on what is of its venue is published only while the lease is ours. Called again
+        with the same one: it still is, and what was refused is sent again."""
+        self._fences[fence.venue] = fence
+        self._in_doubt.discard(fence.venue)
+        self._wake.set()
+
+    def yield_to_another(self, venue: str) -> None:
+        """It has the lease: what is still held of the venue is its to publish, not ours."""
+        del self._fences[venue]
+        self._in_doubt.discard(venue)
+        for name in [name for name, one in self._waiting.items() if one.channel.venue == venue]:
+            ticks = len(self._waiting.pop(name).payloads)
+            self._held -= ticks
+            self.counts.yielded += ticks
+        self._wake.set()
+
     async def drain(self) -> None:
         """Returns when nothing is held or on its way. Bound it: Redis may be gone."""
         await self._empty.wait()
 
     async def run(self) -> None:
         """Publishes until cancelled. Redis' failures are retried, for ever, at most 1 s apart."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self._keep_directory(), name="publisher-directory")
-            group.create_task(self._keep_flushing(), name="publisher-flush")
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._keep_directory(), name="publisher-directory")
+                group.create_task(self._keep_flushing(), name="publisher-flush")
+        finally:
+            await self._line.close()
 
     async def _keep_flushing(self) -> None:
         backoff_s = _BACKOFF_FIRST_S
@@ -159,27 +177,51 @@ class Publisher:
         if self._in_flight:
             self.counts.retried_batches += len(self._in_flight)
         else:
-            self._in_flight = self._take_batches()
-        if self._in_flight:
+            self._in_flight = self._unpark() or self._take_batches()
+        has_taken = bool(self._in_flight)
+        if has_taken:
             await self._send(self._in_flight)
-        if self._held:
+        # Ticks of a venue whose batches are parked are held, too, and nothing is to be done.
+        if self._held and has_taken:
             self._wake.set()
-        elif not self._in_flight:
+        elif not (self._held or self._in_flight or self._parked):
             self._empty.set()
         if self._new_channels:
             await self._announce(set(self._new_channels))
 
+    def _unpark(self) -> list[Batch]:
+        """Batches that were refused, though the lease is still ours; others' are given up."""
+        found: list[Batch] = []
+        for venue, batches in list(self._parked.items()):
+            fence = self._fences.get(venue)
+            if fence is not None and fence.venue in self._in_doubt:
+                continue
+            del self._parked[venue]
+            for batch in batches:
+                if batch.fence == fence:
+                    found.append(batch)
+                else:
+                    self.counts.yielded += batch.ticks
+        return found
+
     def _take_batches(self) -> list[Batch]:
         """A channel stands in at most one of them, so that one's failure can't reorder another."""
-        settings = self._settings
+        settings, fences = self._settings, self._fences
         tx = b',"tx":%d}' % (self._clock.now_ns() // 1_000)
         batches: list[Batch] = []
-        batch: Batch | None = None
+        open_batches: dict[str, Batch] = {}
         for name in [name for name, waiting in self._waiting.items() if waiting.payloads]:
+            venue = self._waiting[name].channel.venue
+            if venue in self._parked:
+                continue
+            fence = fences.get(venue)
+            if fence is None:
+                venue = ""  # What needs no lease goes together.
+            batch = open_batches.get(venue)
             if batch is None or batch.ticks >= settings.batch_ticks_max:
                 if len(batches) >= settings.pipeline_batches_max:
                     break
-                batch = Batch(self._next_batch)
+                batch = open_batches[venue] = Batch(self._next_batch, fence)
                 self._next_batch += 1
                 batches.append(batch)
             waiting = self._waiting.pop(name)
@@ -190,66 +232,48 @@ class Publisher:
 
     async def _send(self, batches: list[Batch]) -> None:
         started_s = self._clock.monotonic_s()
-        if not self._sha:
-            self._sha = await self._redis.script_load(BUS_SCRIPT)
-        answers = await self._answers([batch.command(self._sha, self._name) for batch in batches])
+        answers = await self._line.exchange(batches, self._name, self._places)
         answered_us = self._clock.now_ns() // 1_000
         unsent: list[Batch] = []
         failure: Exception | None = None
         for batch, answer in zip(batches, answers, strict=True):
-            if isinstance(answer, Exception):
+            if not isinstance(answer, Exception):
+                self._published(batch, answer, answered_us)
+            elif batch.fence is not None and str(answer).startswith("FENCED"):
+                self._park(batch, batch.fence)
+            else:
                 unsent.append(batch)
                 failure = failure or answer
-            else:
-                self._published(batch, answer[::2], answered_us)
         self._in_flight = unsent
         self.counts.flush_s = self._clock.monotonic_s() - started_s
         if failure is not None:
-            raise self._explained(failure)
+            raise explained(failure)
 
-    async def _answers(self, commands: list[bytes]) -> list[list[bytes] | ResponseError]:
-        """What Redis says to each. Raises RedisError, OSError when the connection fails."""
-        pool = self._redis.connection_pool
-        connection: AbstractConnection = await pool.get_connection()  # type: ignore[no-untyped-call]
-        answers: list[list[bytes] | ResponseError] = []
-        try:
-            await connection.send_packed_command(commands)
-            for _ in commands:
-                try:
-                    answers.append(await connection.read_response())
-                except ResponseError as error:
-                    answers.append(error)
-        except BaseException:
-            # Answers that are still to come must not be taken for those to other commands.
-            await connection.disconnect(nowait=True)
-            raise
-        finally:
-            await pool.release(connection)
-        return answers
+    def _park(self, batch: Batch, fence: Fence) -> None:
+        self._parked.setdefault(fence.venue, []).append(batch)
+        self._wake.set()
+        if self._fences.get(fence.venue) == fence:
+            self._in_doubt.add(fence.venue)
+            self.on_fenced(fence.venue)
 
-    def _published(self, batch: Batch, epochs: list[bytes], answered_us: int) -> None:
+    def _published(self, batch: Batch, answer: list[bytes], answered_us: int) -> None:
         """Counts a batch; what a spoilt channel could not take is lost, and nothing else is."""
         if self.counts.on_published is not None and batch.oldest_us is not None:
             # Never negative: the clock may be set back.
             delay_s = max(0, answered_us - batch.oldest_us) / 1e6
             self.counts.on_published(delay_s, batch.ticks)
-        for (name, ticks, lost), epoch in zip(batch.counts, epochs, strict=True):
+        said = iter(answer)
+        for (name, ticks, lost), epoch, seq in zip(batch.counts, said, said, strict=True):
             if epoch:
                 self.counts.published += ticks
+                self._places[name] = epoch, int(seq)
                 continue
             self.counts.dropped += ticks
-            self._waiting[name].lost += lost + ticks
+            if name in self._waiting:
+                self._waiting[name].lost += lost + ticks
             if name not in self._spoilt:
                 self._spoilt.add(name)
                 _log.error("a key of channel %s has another type in redis: nothing gets in", name)
-
-    def _explained(self, failure: Exception) -> Exception:
-        if isinstance(failure, NoScriptError):
-            self._sha = ""
-            return RedisConnectionError("Redis forgot the script")
-        if isinstance(failure, ResponseError) and _is_our_fault(str(failure)):
-            return AssertionError(f"bus.lua refused a batch of ours: {failure}")
-        return failure
 
     async def _keep_directory(self) -> None:
         while True:
@@ -261,17 +285,8 @@ class Publisher:
         try:
             await self._redis.sadd(DIRECTORY_KEY, *names)
         except ResponseError as error:
-            if any(f"{word} " in str(error) for word in _NOT_NOW):
+            if takes_no_writes(error):
                 raise
             _log.error("the directory of channels is spoilt (%s)", error)
         self._channels |= names
         self._new_channels = self._new_channels - names
-
-
-def _is_our_fault(refusal: str) -> bool:
-    """Whether the script failed or refused, and not Redis, which may take the same batch later.
-
-    Redis 6 puts the script's line before its own error: `@user_script: 53: -OOM command not …`.
-    """
-    by_script = "user_script" in refusal or "ERR bus:" in refusal
-    return by_script and not any(f"{word} " in refusal for word in _NOT_NOW)

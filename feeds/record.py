@@ -10,10 +10,11 @@ from typing import Protocol
 
 import msgspec
 
-from feeds.connection import FrameTap, VenueFeed
+from feeds.connection import FrameTap
 from feeds.errors import RecordError
 from feeds.feed import TickSink
 from feeds.market import Clock, Tick
+from feeds.venue_feed import VenueFeed
 
 _PROGRESS_S = 0.2
 

@@ -1,12 +1,12 @@
 """The feeds process: publisher, one runtime per chosen venue, and each venue's status.
 
-A status goes out on every change and once a second: by it gateways know that feeds live. The only
-place of feeds where parts are joined.
+A status goes out on every change and once a second: by it gateways know that feeds live. A venue
+runs while its lease is ours. The only place of feeds where parts are joined.
 """
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 from urllib.parse import urlsplit
@@ -19,12 +19,15 @@ from redis.exceptions import RedisError
 from feeds.chosen import check_venues, make_feed, venue_row
 from feeds.errors import BusUnreachableError, SettingError
 from feeds.feed import Feed
+from feeds.lease import Lease
 from feeds.market import Channel, Clock, Status, Tick
 from feeds.metrics import FeedsAtWork
 from feeds.publisher import Publisher
+from feeds.recall import recall
 from feeds.recording import Row
 from feeds.replay import ReplayFeed, ReplayProgress
 from feeds.settings import FeedSettings, PublisherSettings
+from feeds.venue_feed import VenueFeed
 
 STATUS_SYMBOL = "VENUE"
 """The symbol of `status:<venue>:VENUE`: the venue as a whole."""
@@ -32,6 +35,7 @@ STATUS_SYMBOL = "VENUE"
 _HEARTBEAT_S = 1.0
 _REDIS_START_LIMIT_S = 3.0
 _DRAIN_LIMIT_S = 1.0
+_LEAVE_LIMIT_S = 0.5
 _REDIS_CLOSE_LIMIT_S = 0.5
 
 
@@ -50,16 +54,21 @@ async def run_feeds(
     connection is made, and BusUnreachableError where Redis is not there at the start.
     """
     check_venues(settings)
-    async with _open_publisher(redis_url, settings.publisher, clock) as publisher:
+    async with _open_bus(redis_url, settings.publisher, clock) as (redis, publisher):
         feeds = [
             make_feed(name, settings, publisher, clock=clock, random=random)
             for name in settings.venues
         ]
+        leases = {
+            name: Lease(name, redis, publisher, clock, lease_s=settings.publisher.lease_s)
+            for name in settings.venues
+        }
+        publisher.on_fenced = lambda venue: leases[venue].doubt()
         async with asyncio.TaskGroup() as group:
             looking = None
             if beside is not None:
-                looking = group.create_task(beside(FeedsAtWork(feeds, publisher, clock)))
-            await _serve(feeds, publisher, clock, stopping)
+                looking = group.create_task(beside(FeedsAtWork(feeds, publisher, clock, leases)))
+            await _serve(feeds, publisher, clock, stopping, leases)
             if looking is not None:
                 looking.cancel()
 
@@ -85,30 +94,42 @@ async def run_replay(
     row = venue_row(venue)
     if speed is not None and not 0 < speed < float("inf"):
         raise SettingError("a speed is a number of more than 0")
-    async with _open_publisher(redis_url, settings.publisher, clock) as publisher:
+    async with _open_bus(redis_url, settings.publisher, clock) as (_, publisher):
         feed = ReplayFeed(
             read, lambda: row.parser(symbol), publisher, clock, speed=speed, progress=progress
         )
-        await _serve([feed], publisher, clock, stopping)
+        await _serve([feed], publisher, clock, stopping, {})
         return feed.progress
 
 
 async def _serve(
-    feeds: Sequence[Feed], publisher: Publisher, clock: Clock, stopping: asyncio.Event
+    feeds: Sequence[Feed],
+    publisher: Publisher,
+    clock: Clock,
+    stopping: asyncio.Event,
+    leases: Mapping[str, Lease],
 ) -> None:
-    """Until `stopping` is set or all feeds have ended of themselves."""
+    """Until `stopping` is set or all feeds have ended of themselves.
+
+    Those with a lease run while it is ours; a venue that another process publishes is its to tell.
+    """
     publisher.register([channel for feed in feeds for channel in feed.channels])
     publisher.register([_status_channel(feed) for feed in feeds])
     async with asyncio.TaskGroup() as group:
-        reports = [group.create_task(_report(feed, publisher)) for feed in feeds]
-        runs = [group.create_task(feed.run(), name=feed.name) for feed in feeds]
+        runs = [
+            group.create_task(_hold(feed, publisher, leases.get(feed.name)), name=feed.name)
+            for feed in feeds
+        ]
         stop = group.create_task(stopping.wait())
         ended = group.create_task(asyncio.wait(runs))
         await asyncio.wait([stop, ended], return_when=asyncio.FIRST_COMPLETED)
-        for task in (*reports, *runs, stop, ended):
+        for task in (*runs, stop, ended):
             task.cancel()
     now_us = clock.now_ns() // 1_000
     for feed in feeds:
+        lease = leases.get(feed.name)
+        if lease is not None and not lease.is_held:
+            continue
         closed = feed.status()
         if closed.state != "closed":
             closed = Status("closed", now_us, "feed", "the feed was stopped", now_us)
@@ -116,6 +137,31 @@ async def _serve(
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(_DRAIN_LIMIT_S):
             await publisher.drain()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(_LEAVE_LIMIT_S):
+            await asyncio.gather(*(lease.leave() for lease in leases.values()))
+
+
+async def _hold(feed: Feed, publisher: Publisher, lease: Lease | None) -> None:
+    if lease is None:
+        await _run(feed, publisher)
+    else:
+        await lease.run(lambda: _run_after(feed, publisher, lease.redis))
+
+
+async def _run_after(feed: Feed, publisher: Publisher, redis: Redis) -> None:
+    """Follows whoever published the venue before."""
+    if isinstance(feed, VenueFeed):
+        feed.begin_after(await recall(redis, feed.channels, feed.trades_recalled))
+    await _run(feed, publisher)
+
+
+async def _run(feed: Feed, publisher: Publisher) -> None:
+    """Until it ends of itself, its status told meanwhile."""
+    async with asyncio.TaskGroup() as group:
+        reporting = group.create_task(_report(feed, publisher), name=f"{feed.name}-status")
+        await group.create_task(feed.run(), name=f"{feed.name}-run")
+        reporting.cancel()
 
 
 async def _report(feed: Feed, publisher: Publisher) -> None:
@@ -133,9 +179,9 @@ def _status_channel(feed: Feed) -> Channel:
 
 
 @contextlib.asynccontextmanager
-async def _open_publisher(
+async def _open_bus(
     redis_url: str, settings: PublisherSettings, clock: Clock
-) -> AsyncIterator[Publisher]:
+) -> AsyncIterator[tuple[Redis, Publisher]]:
     # The publisher retries and times out by its own, shorter rules. redis-py's retries would hide
     # an outage, and its socket timeout goes through asyncio.wait_for, which on Python 3.11 swallows
     # cancellations (of a first command, at 15 of its first 30 steps: measured with redis-py 8.1).
@@ -148,7 +194,7 @@ async def _open_publisher(
         async with asyncio.TaskGroup() as group:
             publisher = Publisher(redis, settings, clock)
             publishing = group.create_task(publisher.run(), name="publisher")
-            yield publisher
+            yield redis, publisher
             publishing.cancel()
     except BaseExceptionGroup as group:
         # A process ends by one fault: who called it is told that, not how our tasks were nested.

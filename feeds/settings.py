@@ -41,6 +41,10 @@ class ConnectionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     steady_after_s: float = 10.0
     """Seconds that a connection must have lasted, with data, for its failures to be forgotten:
     a venue that throws us out right after a snapshot must not be stormed."""
+    overlap_s: float = 3.0
+    """Seconds that the old socket is kept beside the next one, once both give data."""
+    overlap_ticks_max: int = 20_000
+    """Ticks of the next one that are held back meanwhile; beyond it the old one is left."""
     data_silence_limit_s: float = 60.0
     """Seconds without a trade or quote, whatever else comes, after which the connection counts as
     dead. (Without any frame at all: the venue's own, shorter limit.)"""
@@ -72,6 +76,9 @@ class PublisherSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     announced to subscribers as a gap by `feed`."""
     answer_limit_s: float = 5.0
     """Seconds that Redis may take to answer before the connection counts as dead."""
+    lease_s: float = 2.0
+    """Seconds without a sign of life after which another feeds process on the same Redis, where
+    there is one, takes a venue over. Renewed four times as often."""
 
 
 class FeedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

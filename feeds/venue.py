@@ -8,7 +8,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from feeds.market import Tick
+from feeds.market import Channel, Tick
+from feeds.trade_ids import Promise
 
 TickKind = Literal["trade", "quote"]
 
@@ -48,13 +49,21 @@ class Leaving(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Torn(msgspec.Struct, frozen=True):
+    """What the venue told of a channel does not fit together (a checksum, a number skipped): it is
+    to be asked for again. Where it is known how many ticks are missing, `Tick.missing` says it."""
+
+    channel: Channel
+    reason: str
+
+
 class Answer(msgspec.Struct, frozen=True):
     """A frame that the venue wants back (heartbeats that are application messages)."""
 
     frame: str
 
 
-Event = Tick | Confirmed | Refused | Leaving | Answer
+Event = Tick | Confirmed | Refused | Leaving | Torn | Answer
 
 
 class Parser(Protocol):
@@ -86,6 +95,10 @@ class Venue(msgspec.Struct, frozen=True):
     """The endpoint, with the subscriptions in it where the venue allows that."""
     subscribe_frames: Callable[[Sequence[Subscription]], Sequence[str]]
     """What to send after connecting, in order; empty where the URL says it all."""
+    renew_frames: Callable[[Subscription], Sequence[str]] | None
+    """What to send to end one subscription and begin it again; None: the venue can't."""
+    trade_ids: Promise
+    """What its trade ids promise: what is missing, and what comes twice, is told by them."""
     subscriptions_per_connection_max: int
     subscribe_pace_s: float
     """Seconds between two subscribe frames, so that no venue takes us for an attack."""
@@ -94,3 +107,6 @@ class Venue(msgspec.Struct, frozen=True):
     ping_frame: str | None = None
     """An application-level ping to send every `ping_interval_s`, where the venue wants one."""
     ping_interval_s: float = 20.0
+    lifetime_s: float | None = None
+    """Seconds after which the venue ends every connection; None: no such rule is known. The next
+    one is opened before, and when the venue announces an end (`Leaving`)."""

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 import uvloop
 
-from feeds.connection import shares
 from feeds.market import Channel, Trade
+from feeds.venue_feed import shares
 from tests.raw_venue import raw_venue, text
 from tests.toy_venue import (
     ToyParser,

@@ -9,8 +9,8 @@ from random import Random
 import pytest
 import uvloop
 
-from feeds.connection import VenueFeed
 from feeds.market import SystemClock
+from feeds.venue_feed import VenueFeed
 from tests.manual_clock import ManualClock
 from tests.toy_venue import (
     QUICK,
@@ -190,7 +190,8 @@ async def test_a_venue_that_leaves_before_it_was_steady_is_not_stormed(
     async with running(feed.run()):
         side = await live(server, sink)
         await side.send(says(["bye", "too many of you"]))
-        await side.is_left()
+        await side.close(1001)
+        await until(lambda: feed.status().state == "stale")
         assert (feed.status().state, feed.status().reason) == (
             "stale",
             "ends the connection (too many of you)",

@@ -18,7 +18,7 @@ from feeds.market.bus_names import DIRECTORY_KEY, log_key
 from feeds.run import run_feeds, run_replay
 from feeds.settings import ConnectionSettings, FeedSettings, SimSettings, VenueSettings
 from tests.conftest import RedisServer
-from tests.venue_server import DEADLINE_S, VenueServer, binance_trade
+from tests.venue_server import DEADLINE_S, VenueServer, binance_trade, until
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
@@ -144,6 +144,58 @@ async def test_stopping_tells_subscribers_and_publishes_what_is_held(
         await side.is_left()
     [*_, last] = await messages(redis, "status:binance:VENUE")
     assert (last["state"], last["by"], last["reason"]) == ("closed", "feed", "the feed was stopped")
+
+
+async def test_a_second_one_stands_by_and_takes_over_when_the_first_is_stopped(
+    redis: Redis, redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with VenueServer() as server:
+        async with running(binance_at(server.url), redis_url):
+            first = await server.next_side()
+            await first.send(binance_trade(1))
+            await reach(redis, "trade:binance:BTC-USDT", lambda found: len(found) == 1)
+            second_run = Run(binance_at(server.url), redis_url)
+            waiting = asyncio.create_task(second_run())
+            await until(lambda: "standing by for binance" in caplog.text)
+        try:
+            second = await server.next_side()
+            assert server.accepted == 2
+            await second.send(binance_trade(2))
+            trades = await reach(redis, "trade:binance:BTC-USDT", lambda found: len(found) == 2)
+            statuses = await messages(redis, "status:binance:VENUE")
+        finally:
+            second_run.stopping.set()
+            await waiting
+    assert [trade["id"] for trade in trades] == ["1", "2"]
+    assert "closed" in [status["state"] for status in statuses]
+    assert await redis.hget("tickgate:{trade:binance:BTC-USDT}:head", "seq") == b"2"
+
+
+async def test_who_comes_after_repeats_nothing_and_tells_what_nobody_heard(
+    redis: Redis, redis_url: str
+) -> None:
+    """The same after a restart as after a take-over: the bus is what is remembered."""
+    async with VenueServer() as server:
+        for numbers in ((1, 2, 3), (2, 3, 6, 7), (7, 8)):
+            async with running(binance_at(server.url), redis_url):
+                side = await server.next_side()
+                await side.send(*[binance_trade(number) for number in numbers])
+                await reach(
+                    redis,
+                    "trade:binance:BTC-USDT",
+                    lambda found: bool(found) and found[-1]["id"] == str(numbers[-1]),  # noqa: B023
+                )
+    entries = await redis.xrange(log_key("trade:binance:BTC-USDT"))
+    log = [Publication.decode(fields[b"m"]) for _, fields in entries]
+    told = [(json.loads(one.payload)["id"], one.seq, one.missing) for one in log]
+    assert told == [
+        ("1", 1, None),
+        ("2", 2, None),
+        ("3", 3, None),
+        ("6", 6, ("feed", 2)),
+        ("7", 7, None),
+        ("8", 8, None),
+    ]
 
 
 async def test_it_ends_within_3_s_though_redis_and_the_venue_are_gone(

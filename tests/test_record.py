@@ -10,13 +10,14 @@ import pytest
 import uvloop
 
 from feeds.chosen import venue_feed
-from feeds.connection import FrameTap, VenueFeed
+from feeds.connection import FrameTap
 from feeds.errors import RecordError
 from feeds.feed import TickSink
 from feeds.market import SystemClock
 from feeds.record import RecordProgress, record
 from feeds.recording import Frame, Header, RecordingWriter, read_rows
 from feeds.settings import ConnectionSettings, FeedSettings, VenueSettings
+from feeds.venue_feed import VenueFeed
 from tests.venue_server import VenueServer, binance_trade, running, until
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}

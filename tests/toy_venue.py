@@ -5,7 +5,6 @@ from random import Random
 
 import msgspec
 
-from feeds.connection import VenueFeed
 from feeds.market import Channel, Clock, SystemClock, Tick, Trade
 from feeds.settings import ConnectionSettings
 from feeds.venue import (
@@ -16,18 +15,24 @@ from feeds.venue import (
     ParseError,
     Refused,
     Subscription,
+    Torn,
     Venue,
 )
+from feeds.venue_feed import VenueFeed
 from tests.venue_server import Side, TickList, VenueServer
 
 QUICK = ConnectionSettings(
-    backoff_first_s=0.001, backoff_max_s=0.01, close_limit_s=0.3, steady_after_s=0.0
+    backoff_first_s=0.001,
+    backoff_max_s=0.01,
+    close_limit_s=0.3,
+    steady_after_s=0.0,
+    overlap_s=0.05,
 )
 
 
 class ToyParser:
     """A frame is a list of `["trade", symbol, px, sz, side, id]`, `["beat"]`, `["ok"]`,
-    `["no", why]`, `["bye", why]`, `["echo", frame]`, `["bug"]`."""
+    `["no", why]`, `["bye", why]`, `["torn", symbol, why]`, `["echo", frame]`, `["bug"]`."""
 
     def __init__(self, symbol: str | None) -> None:
         self.symbol = symbol
@@ -55,6 +60,8 @@ class ToyParser:
                 return [Refused(why)]
             case ["bye", why]:
                 return [Leaving(why)]
+            case ["torn", symbol, why]:
+                return [Torn(Channel("trade", "toy", symbol), why)]
             case ["echo", answer]:
                 return [Answer(answer)]
             case ["bug"]:
@@ -84,6 +91,8 @@ TOY = Venue(
     parser=ToyParser,
     connect_url=lambda url, subscriptions: f"{url}/{subscriptions[0].symbol}",
     subscribe_frames=lambda subscriptions: [f"sub {each.symbol}" for each in subscriptions],
+    renew_frames=lambda wanted: [f"unsub {wanted.symbol}", f"sub {wanted.symbol}"],
+    trade_ids="none",
     subscriptions_per_connection_max=2,
     subscribe_pace_s=0.01,
     silence_limit_s=5.0,

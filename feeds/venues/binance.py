@@ -108,6 +108,8 @@ class _BookTicker(msgspec.Struct, gc=False):
     native: str = msgspec.field(name="s", default="")
     time: Count | None = msgspec.field(name="T", default=None)
     """Futures have it; spot gives none."""
+    update_id: Count | None = msgspec.field(name="u", default=None)
+    """Grows with each change of the pair's book."""
 
 
 class _Complaint(msgspec.Struct):
@@ -209,7 +211,7 @@ class BinanceParser:
             None if seen.time is None else _time_us(seen.time),
             received_us,
         )
-        return (Tick(channel, quote),) if bid and ask else ()
+        return (Tick(channel, quote, seen.update_id),) if bid and ask else ()
 
 
 def _native(stream: str) -> str:
@@ -246,6 +248,14 @@ def _connect_url(url: str, subscriptions: Sequence[Subscription]) -> str:
     return f"{url.rstrip('/')}/stream?streams={streams}&timeUnit=MICROSECOND"
 
 
+def _renew_frames(wanted: Subscription) -> Sequence[str]:
+    stream = _joined(wanted.symbol) + "@" + _STREAMS[wanted.kind]
+    return [
+        msgspec.json.encode({"method": method, "params": [stream], "id": number}).decode()
+        for number, method in enumerate(("UNSUBSCRIBE", "SUBSCRIBE"), 1)
+    ]
+
+
 def _joined(symbol: str) -> str:
     wanted = Instrument.parse(symbol)
     return (wanted.base + wanted.quote).lower()
@@ -269,8 +279,11 @@ BINANCE: Final = Venue(
     parser=BinanceParser,
     connect_url=_connect_url,
     subscribe_frames=lambda subscriptions: (),
+    renew_frames=_renew_frames,
+    trade_ids="consecutive",  # in all of 23,000 captured trades
     # 1,024 are allowed; 200 keep the URL under 6 kB, which proxies on the way still take.
     subscriptions_per_connection_max=200,
     subscribe_pace_s=0.3,  # 5 messages a second are allowed; we send none
     silence_limit_s=10.0,  # the best bid of a major changes many times a second
+    lifetime_s=86_400.0,
 )

@@ -171,15 +171,16 @@ def _connect_url(url: str, subscriptions: Sequence[Subscription]) -> str:
 
 def _subscribe_frames(subscriptions: Sequence[Subscription]) -> Sequence[str]:
     """A frame a channel: the venue takes no more."""
-    return [
-        msgspec.json.encode(
-            {
-                "event": "bts:subscribe",
-                "data": {"channel": _CHANNELS[wanted.kind] + _joined(wanted.symbol)},
-            }
-        ).decode()
-        for wanted in subscriptions
-    ]
+    return [_request("bts:subscribe", wanted) for wanted in subscriptions]
+
+
+def _renew_frames(wanted: Subscription) -> Sequence[str]:
+    return [_request(event, wanted) for event in ("bts:unsubscribe", "bts:subscribe")]
+
+
+def _request(event: str, wanted: Subscription) -> str:
+    channel = _CHANNELS[wanted.kind] + _joined(wanted.symbol)
+    return msgspec.json.encode({"event": event, "data": {"channel": channel}}).decode()
 
 
 def _joined(symbol: str) -> str:
@@ -197,6 +198,8 @@ BITSTAMP: Final = Venue(
     parser=BitstampParser,
     connect_url=_connect_url,
     subscribe_frames=_subscribe_frames,
+    renew_frames=_renew_frames,
+    trade_ids="unique",  # counted over all pairs together
     # 1,024 are allowed, and one more closes the connection without a word; one frame each, at this
     # pace, takes 10 s for as many as this.
     subscriptions_per_connection_max=100,

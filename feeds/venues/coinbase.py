@@ -15,7 +15,7 @@ from feeds.market import Channel, Instrument, Quote, Side, Tick, Trade
 from feeds.market.digits import positive
 from feeds.market.times import rfc3339_us
 from feeds.venue import Confirmed, Event, Refused, Subscription, TickKind, Venue
-from feeds.wire import TradeId, best, best_size, oldest_first, parsed, trade_id
+from feeds.wire import Count, TradeId, best, best_size, oldest_first, parsed, trade_id
 
 _CHANNELS: Final[dict[TickKind, str]] = {"trade": "matches", "quote": "ticker"}
 
@@ -52,6 +52,8 @@ class _Ticker(msgspec.Struct, gc=False):
     best_bid_size: str | None = None
     best_ask_size: str | None = None
     time: str | None = None
+    sequence: Count | None = None
+    """Grows with each message of the product, most of which are not asked for."""
 
 
 class _Error(msgspec.Struct):
@@ -182,7 +184,7 @@ class CoinbaseParser:
             rfc3339_us(seen.time) if seen.time else None,
             received_us,
         )
-        return (Tick(channel, quote),) if bid and ask else ()
+        return (Tick(channel, quote, seen.sequence),) if bid and ask else ()
 
     def _tickers(self, seen: _Tickers, received_us: int | None) -> Sequence[Event]:
         venue_us = rfc3339_us(seen.timestamp)
@@ -222,6 +224,15 @@ def _subscribe_frames(subscriptions: Sequence[Subscription]) -> Sequence[str]:
     ]
 
 
+def _renew_frames(wanted: Subscription) -> Sequence[str]:
+    """The heartbeat stays."""
+    asked = {"product_ids": [wanted.symbol], "channels": [_CHANNELS[wanted.kind]]}
+    return [
+        msgspec.json.encode({"type": request} | asked).decode()
+        for request in ("unsubscribe", "subscribe")
+    ]
+
+
 COINBASE: Final = Venue(
     name="coinbase",
     title="Coinbase",
@@ -231,6 +242,8 @@ COINBASE: Final = Venue(
     parser=CoinbaseParser,
     connect_url=_connect_url,
     subscribe_frames=_subscribe_frames,
+    renew_frames=_renew_frames,
+    trade_ids="consecutive",  # by product
     subscriptions_per_connection_max=60,  # spread, says the venue: a full socket is a slow one
     # 8 requests a second an address, 20 in bursts, and the first within 5 s of connecting:
     # https://docs.cdp.coinbase.com/exchange/websocket-feed/rate-limits

@@ -141,14 +141,27 @@ def _subscribe_frames(subscriptions: Sequence[Subscription]) -> Sequence[str]:
     """
     symbols: dict[TickKind, list[str]] = {}
     for wanted in subscriptions:
-        pair = Instrument.parse(wanted.symbol)
-        symbols.setdefault(wanted.kind, []).append(f"{pair.base}/{pair.quote}")
-    frames = []
-    for kind, pairs in symbols.items():
-        asked: dict[str, object] = {"channel": _CHANNELS[kind], "symbol": pairs}
-        asked |= {"snapshot": False} if kind == "trade" else {"event_trigger": "bbo"}
-        frames.append(msgspec.json.encode({"method": "subscribe", "params": asked}).decode())
-    return frames
+        symbols.setdefault(wanted.kind, []).append(wanted.symbol)
+    return [_request("subscribe", kind, of_kind) for kind, of_kind in symbols.items()]
+
+
+def _request(method: str, kind: TickKind, symbols: Sequence[str]) -> str:
+    pairs = [Instrument.parse(symbol) for symbol in symbols]
+    asked: dict[str, object] = {
+        "channel": _CHANNELS[kind],
+        "symbol": [f"{pair.base}/{pair.quote}" for pair in pairs],
+    }
+    if kind == "quote":
+        asked["event_trigger"] = "bbo"
+    elif method == "subscribe":
+        asked["snapshot"] = False
+    return msgspec.json.encode({"method": method, "params": asked}).decode()
+
+
+def _renew_frames(wanted: Subscription) -> Sequence[str]:
+    return [
+        _request(method, wanted.kind, [wanted.symbol]) for method in ("unsubscribe", "subscribe")
+    ]
 
 
 KRAKEN: Final = Venue(
@@ -160,6 +173,8 @@ KRAKEN: Final = Venue(
     parser=KrakenParser,
     connect_url=_connect_url,
     subscribe_frames=_subscribe_frames,
+    renew_frames=_renew_frames,
+    trade_ids="consecutive",  # "a sequence number, unique per book"
     subscriptions_per_connection_max=200,
     subscribe_pace_s=0.2,
     silence_limit_s=10.0,  # a heartbeat a second, once anything is subscribed to
