@@ -19,9 +19,17 @@ class BusCounts:
         self._clock = clock
         self.reads = 0
         self.bytes_in = 0
+        self.beat_heard_s = clock.monotonic_s()
+        """When the last heartbeat came back; at first: when this began."""
+        self.round_trip_s = Histogram()
+        """From sending a heartbeat to hearing it."""
         self.lag_s = Histogram()
         """From a feed's sending to our reading, of the oldest message of each read. By the clocks
         of two machines, where they are two."""
+
+    @property
+    def beat_age_s(self) -> float:
+        return self._clock.monotonic_s() - self.beat_heard_s
 
     def heard(self, channel: str, message: bytes) -> None:
         """The oldest message of a read. Costs 1.7 us, once for all that the read brought."""

@@ -140,7 +140,18 @@ class Opener:
         topics = self._hub.topics
         after = [(name, topics[name].read_after) for name in names if name in topics]
         heads = await self._bus.heads(after)
-        anew = [name for name, head in heads.items() if head and self._begins_anew(name, head)]
+        went_back = {
+            name: (head.epoch, topics[name].seq)
+            for name, head in heads.items()
+            if head and self._went_back(name, head)
+        }
+        if went_back:
+            await self._bus.begin_epochs(went_back)
+        anew = [
+            name
+            for name, head in heads.items()
+            if name in went_back or (head and self._begins_anew(name, head))
+        ]
         if anew:
             heads |= await self._bus.heads([(name, None) for name in anew])
         if self._bus.connection != connection:
@@ -149,6 +160,11 @@ class Opener:
         for name, head in heads.items():
             self._hub.resume(name, head, at)
         self._on_resumed([name for name in heads if name in topics])
+
+    def _went_back(self, name: str, head: Head) -> bool:
+        """Whether Redis remembers less than was heard: a message is published with its head."""
+        topic = self._hub.topics.get(name)
+        return topic is not None and topic.epoch == head.epoch and head.seq < topic.seq
 
     def _begins_anew(self, name: str, head: Head) -> bool:
         topic = self._hub.topics.get(name)

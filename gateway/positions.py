@@ -127,14 +127,16 @@ class Positions:
         place.seq, place.delivered = seq, True
         return True, missed
 
-    def announced(self, gap: Gap) -> Missed | None:
-        """A gap that the gateway announces; what is missing before even that."""
+    def announced(self, gap: Gap) -> tuple[bool, Missed | None]:
+        """A gap that the gateway announces: whether it is new, and what is missing before it."""
         place = self._places.setdefault(gap.ch, _Place(_UNKNOWN, gap.first - 1, delivered=True))
         if gap.last <= place.seq:
-            return None
+            # Told again; or in the place of an ack's newest message, which is lost to a slow one.
+            is_new, place.delivered = not place.delivered, True
+            return is_new, None
         missed = place.hole_before(gap.ch, gap.first)
         place.seq, place.delivered = gap.last, True
-        return missed
+        return True, missed
 
     def began_anew(self, reset: Reset) -> None:
         self._places[reset.ch] = _Place(reset.epoch, reset.seq, delivered=False)

@@ -35,7 +35,9 @@ class States:
         before, heard_s = self._heard.get(venue, (None, float("-inf")))
         self._heard[venue] = (status, now_s)
         late = now_s - heard_s > self._limit_s
-        return late or before is None or before.state != status.state
+        if late or before is None:
+            return True
+        return before.state != status.state or before.channels != status.channels
 
     def bus_returned(self, now_s: float) -> None:
         """Silence that the bus explains isn't the feeds'."""
@@ -53,12 +55,19 @@ class States:
             return Standing("stale", "feed")
         if topic.seq == 0:
             return Standing("waiting")
-        if status is None or status.state == "live" or topic.channel.kind == "status":
+        if status is None or topic.channel.kind == "status":
             return Standing("live")
-        return _of_feed(status)
+        return _of_feed(status, topic.channel.name)
 
 
-def _of_feed(status: Status) -> Standing:
+def _of_feed(status: Status, channel: str) -> Standing:
+    """How a channel stands by what its feed says."""
+    apart = status.channels.get(channel)
+    if apart is not None:
+        return Standing(apart.state, apart.by or "venue")
+    if status.state == "live" or status.channels:
+        # Where it names the channels that give nothing, the others give something.
+        return Standing("live")
     if status.state == "waiting":
         # A feed that was started again has not reached its venue yet: what we have is old.
         return Standing("stale", status.by or "feed")

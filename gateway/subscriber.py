@@ -87,6 +87,8 @@ class Subscriber:
         """What is subscribed."""
         self._conflated: set[str] = set()
         """Channels whose `n` is the number of messages that one stands for, not the publisher's."""
+        self._here: set[str] = set()
+        """Channels that this connection serves: they go on from where they are."""
         self._asked: dict[CommandId, Request] = {}
         self._later: list[tuple[float, Request]] = []
         self._ids = count(1)
@@ -106,6 +108,7 @@ class Subscriber:
         self._list_due_s = 0.0
         waiting = [request for request in self._asked.values() if not request.ours]
         self._forget_requests()
+        self._here.clear()
         of_terms: dict[Terms, list[str]] = {}
         for name, terms in self._terms.items():
             of_terms.setdefault(terms, []).append(name)
@@ -113,6 +116,7 @@ class Subscriber:
             for some in _batches(names):
                 self._ask(self._subscription(some, terms), ours=True)
         for request in waiting:
+            self._renew(request)
             self._put(request)
 
     def ended(self, error: StreamError) -> None:
@@ -123,9 +127,10 @@ class Subscriber:
 
     def due_in_s(self, now_s: float) -> float | None:
         """Makes ready what was to be asked later; the seconds until the next; None: nothing is."""
-        due = [request for due_s, request in self._later if due_s <= now_s]
-        self._later = [row for row in self._later if row[0] > now_s]
-        self.unsent.extend(due)
+        for row in [row for row in self._later if row[0] <= now_s]:
+            self._renew(row[1])
+            self._later.remove(row)
+            self.unsent.append(row[1])
         return min((due_s - now_s for due_s, _ in self._later), default=None)
 
     def hear(self, told: Data, now_s: float) -> None:
@@ -159,8 +164,10 @@ class Subscriber:
             case Error() if announcement.id in self._asked:
                 self._refused(self._asked.pop(announcement.id), announcement, now_s)
             case Gap():
-                self._deplore(self.positions.announced(announcement))
-                self.messages.append(announcement)
+                is_new, missed = self.positions.announced(announcement)
+                self._deplore(missed)
+                if is_new:
+                    self.messages.append(announcement)
             case Reset():
                 self.positions.began_anew(announcement)
                 self.messages.append(announcement)
@@ -178,6 +185,7 @@ class Subscriber:
                     self._ask_again(lost, request.tries, now_s)
                 terms = Terms(command.rate, command.on_lag)
                 for told in ack.ok:
+                    self._here.add(told.ch)
                     self._terms[told.ch] = terms
                     if is_conflated(told.ch):
                         self._conflated.add(told.ch)
@@ -213,8 +221,29 @@ class Subscriber:
             self._later.append((now_s + back_off_s(tries, self._random), request))
 
     def _subscription(self, names: list[str], terms: Terms) -> Subscribe:
-        since = self.positions.since(names)
-        return Subscribe(names, next(self._ids), terms.rate, terms.on_lag, since or None)
+        return Subscribe(names, next(self._ids), terms.rate, terms.on_lag, self._since(names))
+
+    def _renew(self, request: Request) -> None:
+        """Before it is sent, perhaps once more."""
+        if isinstance(command := request.command, Subscribe):
+            since = self._since(command.channels)
+            request.command = msgspec.structs.replace(command, since=since)
+
+    def _since(self, names: Sequence[str]) -> dict[str, object] | None:
+        """Positions of what this connection was not asked for yet: the rest goes on by itself, and
+        would be told twice."""
+        asked: set[str] = set()
+        later = [request for _, request in self._later]
+        for request in self._asked.values():
+            if isinstance(request.command, Subscribe) and request not in later:
+                asked.update(request.command.channels)
+        prefixes = tuple(name[:-1] for name in asked if name.endswith(":*"))
+        since = {
+            name: position
+            for name, position in self.positions.since(names).items()
+            if name not in self._here and name not in asked and not name.startswith(prefixes)
+        }
+        return since or None
 
     def _ask(self, command: Subscribe | Unsubscribe | List, *, ours: bool) -> Request:
         if len(self._asked) >= _ASKED_MAX and not ours:
@@ -235,6 +264,7 @@ class Subscriber:
     def _drop(self, names: Iterable[str]) -> None:
         for name in names:
             self._terms.pop(name, None)
+            self._here.discard(name)
             self._conflated.discard(name)
             self.positions.forget(name)
 

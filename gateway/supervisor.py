@@ -1,24 +1,27 @@
 """Processes that belong together: started in order, kept alive, ended in reverse order.
 
 No process survives its supervisor, and the whole never stays up without one of its parts: what
-dies is started again, and what keeps dying ends everything with a clear word.
+dies is started again, and what keeps dying ends everything with a clear word. What can be renewed
+is: the new process serves before the old one is asked to end.
 """
 
 import asyncio
 import contextlib
-from asyncio.subprocess import DEVNULL, Process
+import signal
+from asyncio.subprocess import Process
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
 
-import msgspec
-
-from gateway.die_with_parent import ended_with_us
+from gateway.child_process import Child, end, kill, start, why_ended
+from gateway.readiness import Ear
 
 DEATHS_MAX: Final = 5
 DEATHS_WINDOW_S: Final = 60.0
 STOP_LIMIT_S: Final = 8.0
 """For all together, from being asked to stop until SIGKILL."""
+READY_LIMIT_S: Final = 15.0
+"""For a new process to serve in the place of an old one."""
 STATUS_MISTAKE: Final = 2
 """A child's exit status for a mistake in its settings: starting it again would not help."""
 
@@ -37,30 +40,16 @@ class SupervisorError(Exception):
         self.status = status
 
 
-class Child(msgspec.Struct, frozen=True):
-    """A process to keep alive."""
-
-    name: str
-    """As users are told: `feeds`."""
-    command: tuple[str, ...]
-    """The program's absolute path and its arguments."""
-    environment: Mapping[str, str]
-    tier: int
-    """Lower tiers are started first and ended last; those of one tier end together."""
-    ready: Callable[[Callable[[], bool]], Awaitable[None]] | None = None
-    """Runs after each start, before anything of a higher tier is started; is told how to see
-    whether the process still runs. Its OSError ends everything at the first start, and makes the
-    child be killed, and so started again, later."""
-    before_stop: Callable[[], Awaitable[None]] | None = None
-    """Runs before the child is asked to end. Its OSError is told, and no reason to stay."""
-
-
 class _Kept:
     """A child, its present process and its latest deaths."""
 
     def __init__(self, child: Child) -> None:
         self.child = child
         self.process: Process | None = None
+        self.beside: Process | None = None
+        """One that is to take its place, or has left it and ends."""
+        self.changing = asyncio.Lock()
+        """Held by whoever is about to put another process in the place of this one."""
         self.deaths: deque[float] = deque(maxlen=DEATHS_MAX + 1)
         """When, by the loop's clock."""
 
@@ -74,12 +63,28 @@ class Supervisor:
         self._kept: list[_Kept] = []
         self._hurried = False
         self._stopping = asyncio.Event()
+        self._to_renew = asyncio.Event()
+
+    def renew(self) -> None:
+        """Every child that can be is replaced, one after the other, and its place never empty.
+
+        Where a new process does not serve in time, the old one and all that come after it stay.
+        """
+        self._to_renew.set()
 
     def hurry(self) -> None:
         """Whatever has not ended yet is killed, now and from now on."""
         self._hurried = True
         for kept in self._kept:
             _kill(kept)
+
+    def send(self, number: signal.Signals, tier: int) -> None:
+        """To the processes of one tier, those that run."""
+        for kept in self._kept:
+            for process in (kept.process, kept.beside):
+                if kept.child.tier == tier and process is not None:
+                    with contextlib.suppress(ProcessLookupError):
+                        process.send_signal(number)
 
     async def run(
         self,
@@ -118,18 +123,13 @@ class Supervisor:
                 except OSError as error:
                     raise SupervisorError(f"{child.name} did not start: {error}") from None
                 group.create_task(self._keep(kept))
+            group.create_task(self._keep_renewing())
             group.create_task(started())
 
     async def _start(self, kept: _Kept) -> None:
         self._leave_if_ending()
         child = kept.child
-        process = kept.process = await asyncio.create_subprocess_exec(
-            *ended_with_us(child.command),
-            env=child.environment,
-            stdin=DEVNULL,
-            # A session of its own: Ctrl-C reaches only us, and we end the children in order.
-            start_new_session=True,
-        )
+        process = kept.process = await start(child)
         if child.ready is not None:
             await child.ready(lambda: process.returncode is None)
         self._leave_if_ending()
@@ -144,22 +144,72 @@ class Supervisor:
         backoff_s = _BACKOFF_FIRST_S
         while True:
             assert kept.process is not None
-            started_s = loop.time()
-            reason = _reason(await kept.process.wait())
-            if kept.process.returncode == STATUS_MISTAKE:
-                message = f"{kept.child.name} can't run with these settings; ending everything"
-                raise SupervisorError(message, STATUS_MISTAKE)
-            self._count_death(kept, reason, loop.time())
-            self._say(f"{kept.child.name} ended ({reason}); starting it again")
-            if loop.time() - started_s > DEATHS_WINDOW_S:
-                backoff_s = _BACKOFF_FIRST_S
-            await asyncio.sleep(backoff_s)
-            backoff_s = min(2 * backoff_s, _BACKOFF_MAX_S)
-            try:
-                await self._start(kept)
-            except OSError as error:
-                self._say(f"{kept.child.name} did not start: {error}")
-                _kill(kept)
+            process, started_s = kept.process, loop.time()
+            reason = why_ended(await process.wait())
+            async with kept.changing:
+                if kept.process is not process:
+                    continue  # It was replaced.
+                if process.returncode == STATUS_MISTAKE:
+                    message = f"{kept.child.name} can't run with these settings; ending everything"
+                    raise SupervisorError(message, STATUS_MISTAKE)
+                self._count_death(kept, reason, loop.time())
+                self._say(f"{kept.child.name} ended ({reason}); starting it again")
+                if loop.time() - started_s > DEATHS_WINDOW_S:
+                    backoff_s = _BACKOFF_FIRST_S
+                await asyncio.sleep(backoff_s)
+                backoff_s = min(2 * backoff_s, _BACKOFF_MAX_S)
+                try:
+                    await self._start(kept)
+                except OSError as error:
+                    self._say(f"{kept.child.name} did not start: {error}")
+                    _kill(kept)
+
+    async def _keep_renewing(self) -> None:
+        while True:
+            await self._to_renew.wait()
+            self._to_renew.clear()
+            for kept in self._kept:
+                if kept.child.is_renewable and not await self._renew(kept):
+                    break
+
+    async def _renew(self, kept: _Kept) -> bool:
+        """Whether a new process serves in the place of the old one, which has ended."""
+        name = kept.child.name
+        async with kept.changing:
+            if not await self._serves_beside(kept):
+                self._say(f"{name}: no new process serves; the old one stays")
+                return False
+            kept.process, kept.beside = kept.beside, kept.process
+        self._say(f"{name}: a new process serves; the old one ends")
+        await self._end_beside(kept)
+        return True
+
+    async def _serves_beside(self, kept: _Kept) -> bool:
+        """Starts a second process; whether it serves in time. If not, it has ended."""
+        ear = Ear()
+        try:
+            kept.beside = await start(kept.child, ear.descriptor)
+            ear.started()
+            async with asyncio.timeout(READY_LIMIT_S):
+                is_ready = await ear.is_ready()
+        except (OSError, TimeoutError):
+            is_ready = False
+        finally:
+            ear.close()
+        if not is_ready:
+            if kept.beside is not None:
+                kill(kept.beside)
+            await self._end_beside(kept)
+        return is_ready
+
+    async def _end_beside(self, kept: _Kept) -> None:
+        """Ends the one that is not in its place, within the usual limit."""
+        if kept.beside is None:
+            return
+        if not await end(kept.beside, self._stop_limit_s):
+            kill(kept.beside)
+            await end(kept.beside, _KILL_LIMIT_S)
+        kept.beside = None
 
     def _count_death(self, kept: _Kept, reason: str, now_s: float) -> None:
         kept.deaths.append(now_s)
@@ -189,9 +239,9 @@ class Supervisor:
         except TimeoutError:
             self._say(f"{kept.child.name} did not end within {limit_s:.1f} s; killing it")
         _kill(kept)
-        with contextlib.suppress(TimeoutError):  # Only a process stuck in the kernel stays.
-            async with asyncio.timeout(_KILL_LIMIT_S):
-                await kept.process.wait()
+        for process in filter(None, (kept.process, kept.beside)):
+            # Only one that is stuck in the kernel stays.
+            await end(process, _KILL_LIMIT_S)
 
     async def _ask_to_end(self, kept: _Kept, process: Process) -> None:
         if kept.child.before_stop is not None and process.returncode is None:
@@ -199,9 +249,12 @@ class Supervisor:
                 await kept.child.before_stop()
             except OSError as error:
                 self._say(f"{kept.child.name}: {error}")
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        await process.wait()
+        both = [process, kept.beside] if kept.beside is not None else [process]
+        for one in both:
+            with contextlib.suppress(ProcessLookupError):
+                one.terminate()
+        for one in both:
+            await one.wait()
 
 
 def _first(errors: BaseExceptionGroup[SupervisorError]) -> SupervisorError:
@@ -212,10 +265,5 @@ def _first(errors: BaseExceptionGroup[SupervisorError]) -> SupervisorError:
 
 
 def _kill(kept: _Kept) -> None:
-    if kept.process is not None:
-        with contextlib.suppress(ProcessLookupError):
-            kept.process.kill()
-
-
-def _reason(status: int) -> str:
-    return f"killed by signal {-status}" if status < 0 else f"exit status {status}"
+    for process in filter(None, (kept.process, kept.beside)):
+        kill(process)

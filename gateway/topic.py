@@ -103,7 +103,8 @@ class Topic:
     def is_torn_before(self, publication: Publication) -> bool:
         """Whether something was lost on the way to here, and may still be in the stream."""
         missing = publication.missing.messages if publication.missing else 0
-        return publication.epoch == self.epoch and publication.seq - missing > self.seq + 1
+        is_ours = self.epoch in (None, publication.epoch)
+        return is_ours and publication.seq - missing > self.seq + 1
 
     def place(self, rate: str) -> Place:
         """Where one who joins at a rate stands: what comes after that will come."""

@@ -6,6 +6,8 @@ Everything that is late or repeats itself happens here, on a few timers for the 
 import asyncio
 import contextlib
 import logging
+import math
+import random
 import secrets
 from collections.abc import Mapping, Sequence
 
@@ -15,7 +17,8 @@ from redis.exceptions import RedisError
 
 from feeds.market import Channel, Clock, Moment, Publication, PublicationError, Status, moment
 from feeds.market.bus_names import DIRECTORY_KEY
-from gateway.bus import Batch, Bus
+from gateway.bus import Bus
+from gateway.bus_listener import Batch
 from gateway.cancelling import stop_if_cancelled
 from gateway.counts import Counts
 from gateway.directory import Directory
@@ -38,6 +41,8 @@ from gateway.tokens import Tokens
 _log = logging.getLogger(__name__)
 
 _SWEEP_S = 0.5
+_DRAIN_SHARE = 0.4
+"""Of the time to stop: what is left is for those who don't answer the close."""
 _DIRECTORY_REFRESH_S = 5.0
 _DIRECTORY_FRESH_S = 0.25
 """However many ask for unknown channels, Redis is asked this often at most."""
@@ -143,11 +148,14 @@ class Worker:
         return await self._recaller.recall(wanted)
 
     def send_away(self, session: Session) -> None:
-        """This process is going to end: says so to one session, and closes it."""
+        """This process is going to end: says so to one session, which goes on until its turn.
+
+        Each has its own: a thousand that came back at once would be a load of their own.
+        """
         self.draining = True
-        limit_ms = int(self.settings.shutdown_limit_s * 1_000)
-        session.say(Drain(limit_ms), self.clock.monotonic_s())
-        session.end(CLOSES["draining"])
+        turn_s = random.uniform(0.0, self.settings.shutdown_limit_s * _DRAIN_SHARE)  # noqa: S311
+        session.say(Drain(math.ceil(turn_s * 1_000)), self.clock.monotonic_s())
+        asyncio.get_running_loop().call_later(turn_s, session.end, CLOSES["draining"])
 
     def _resumed(self, names: Sequence[str]) -> None:
         """Channels whose history has just been read."""

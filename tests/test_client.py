@@ -475,3 +475,17 @@ async def test_a_closed_stream_says_so(network: Proxy, publisher: Publisher) -> 
 def test_messages_of_the_client_itself_are_json_like_the_others() -> None:
     told = msgspec.json.decode(msgspec.json.encode(Missed(TRADES, 2, 3, "away")))
     assert told == {"type": "missed", "ch": TRADES, "from": 2, "to": 3, "why": "away"}
+
+
+async def test_one_line_subscribes_and_leaving_it_closes(
+    network: Proxy, publisher: Publisher
+) -> None:
+    _, key = await publisher.key()
+    await publisher.trades(QUOTES, "1")
+    url = f"http://{HOST}:{network.port}"
+    async with contextlib.aclosing(connect(url, key).subscribe(QUOTES, rate="1s")) as messages:
+        told = [await anext(messages)]
+    assert [message["seq"] for message in told if isinstance(message, dict)] == [1]
+    with pytest.raises(ChannelsRefusedError):
+        async for _ in connect(url, key).subscribe("trade:nowhere:BTC-USD"):
+            pass

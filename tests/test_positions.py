@@ -65,7 +65,9 @@ class Truth:
             case "gap":
                 self.head = last
                 self.announced |= set(range(first, last + 1))
-                self.note(self.positions.announced(Gap(NAME, first, last, "bus")))
+                is_new, missed = self.positions.announced(Gap(NAME, first, last, "bus"))
+                assert is_new
+                self.note(missed)
             case "resume":
                 self.note(self.positions.accepted(Accepted(NAME, "e1", last, recovered=True)))
                 self.happen("deliver", count)

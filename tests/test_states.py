@@ -2,7 +2,8 @@
 
 import pytest
 
-from feeds.market import Channel, Status
+from feeds.market import Channel, ChannelState, Status
+from gateway.protocol import StateName
 from gateway.states import States, status_channel
 from gateway.topic import Standing, Topic
 
@@ -103,3 +104,28 @@ def test_a_feed_that_has_just_begun_is_to_blame_for_what_is_old(states: States) 
 def test_a_feed_that_said_goodbye_is_closed_however_long_it_is_silent(states: States) -> None:
     states.heard("kraken", Status("closed", 3, by="feed"), 11.0)
     assert states.standing_of(TRADES, 99.0) == Standing("closed", "feed")
+
+
+SOL = topic_of("trade:kraken:SOL-USD")
+DEAD = {SOL.channel.name: ChannelState("stale", 2, "venue", "silent for 31 s")}
+
+
+@pytest.mark.parametrize("venue_state", ["live", "stale"])
+def test_a_dead_channel_is_stale_beside_others_that_live(
+    venue_state: StateName, states: States
+) -> None:
+    states.heard("kraken", Status(venue_state, 1, channels=DEAD), 11.0)
+    assert states.standing_of(SOL, 11.5) == Standing("stale", "venue")
+    assert states.standing_of(TRADES, 11.5) == Standing("live")
+
+
+def test_a_torn_channel_is_told_by_name_of_who_is_to_blame(states: States) -> None:
+    torn = {SOL.channel.name: ChannelState("resync", 2, "feed")}
+    states.heard("kraken", Status("live", 1, channels=torn), 11.0)
+    assert states.standing_of(SOL, 11.5) == Standing("resync", "feed")
+
+
+def test_another_dead_channel_is_a_change_and_its_repetition_none(states: States) -> None:
+    assert states.heard("kraken", Status("live", 1, channels=DEAD), 11.0)
+    assert not states.heard("kraken", Status("live", 1, channels=DEAD), 12.0)
+    assert states.heard("kraken", LIVE, 13.0)

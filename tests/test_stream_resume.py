@@ -84,6 +84,34 @@ async def test_a_crowd_that_comes_back_costs_redis_one_reading(
         assert await _readings(redis) - before <= 1 + lasted_s / 0.1
 
 
+async def test_a_crowd_that_comes_to_a_new_gateway_has_it_read_redis_ten_times_a_second_at_most(
+    redis_url: str, publish: Publishing, redis: Redis
+) -> None:
+    """As after the death of the one before: it has heard nothing yet, and all come at once."""
+    await publish([*trades(1, 400), *trades(1, 400, ETH)])
+    async with gateway_on(redis_url) as before, before.client() as client:
+        told = await client.subscribe(BTC.name, ETH.name)
+    since = {accepted["ch"]: [accepted["epoch"], 360] for accepted in told}
+    async with gateway_on(redis_url) as gateway:
+        headers = {"X-API-Key": (await gateway.new_key("unlimited"))[1]}
+        readings = await _readings(redis)
+
+        async def come_back() -> None:
+            async with gateway.client(headers=headers) as one:
+                again = await one.subscribe(BTC.name, ETH.name, since=since)
+                assert [accepted["recovered"] for accepted in again] == [True, True]
+                heard = await one.data(80)
+                for channel in (BTC, ETH):
+                    of_it = [message for message in heard if message["ch"] == channel.name]
+                    assert seqs(of_it) == list(range(361, 401))
+
+        started_s = asyncio.get_running_loop().time()
+        await asyncio.gather(*(come_back() for _ in range(200)))
+        lasted_s = asyncio.get_running_loop().time() - started_s
+        # Of two channels; once when they were opened.
+        assert await _readings(redis) - readings <= 2 * (2 + lasted_s / 0.1)
+
+
 async def _readings(redis: Redis) -> int:
     stats = await redis.info("commandstats")
     row = stats.get("cmdstat_xrevrange")

@@ -8,9 +8,11 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from gateway.supervisor import DEATHS_MAX, STATUS_MISTAKE, Child, Supervisor, SupervisorError
+from gateway.child_process import Child
+from gateway.supervisor import DEATHS_MAX, STATUS_MISTAKE, Supervisor, SupervisorError
 from tests.until import is_gone, until
 
 SHORT_S = 0.5
@@ -275,3 +277,90 @@ async def test_a_killed_supervisor_leaves_no_process(tmp_path: Path) -> None:
     await parent.wait()
     await until(lambda: all(is_gone(pid) for _, pid in family.noted("start")))
     assert family.noted("end") == []
+
+
+_READY = _OBEDIENT.replace(
+    'note("start")',
+    'note("start"); ready = os.environ.get("TICKGATE_READY_DESCRIPTOR")\n'
+    'if ready: note("ready"); os.write(int(ready), b"\\n"); os.close(int(ready))',
+)
+
+
+def renewable(child: Child) -> Child:
+    return msgspec.structs.replace(child, is_renewable=True)
+
+
+async def test_a_renewed_child_ends_only_after_the_new_one_serves(tmp_path: Path) -> None:
+    family = Family(tmp_path)
+
+    async def started() -> None:
+        await until(lambda: len(family.noted("start")) == 3)
+        family.supervisor.renew()
+        await until(lambda: len(family.noted("end")) == 2)
+        family.stopping.set()
+
+    children = [renewable(family.child(name, 1, _READY)) for name in ("one", "two")]
+    await family.supervisor.run([*children, family.child("other", 0)], family.stopping, started)
+    words = [line.split()[:2] for line in family.log.read_text().splitlines()]
+    turns = [["start", "one"], ["ready", "one"], ["end", "one"]]
+    turns += [["start", "two"], ["ready", "two"], ["end", "two"]]
+    assert words[3:9] == turns
+    assert [name for name, _ in family.noted("start")].count("other") == 1
+    assert all(is_gone(pid) for _, pid in family.noted("start"))
+
+
+async def test_a_child_whose_new_process_does_not_serve_stays_and_so_do_those_after_it(
+    tmp_path: Path,
+) -> None:
+    family = Family(tmp_path)
+    spoilt = tmp_path / "spoilt"
+    program = f"import os\nif os.path.exists({str(spoilt)!r}): raise SystemExit(2)\n" + _READY
+
+    async def started() -> None:
+        await until(lambda: len(family.noted("start")) == 2)
+        spoilt.touch()
+        family.supervisor.renew()
+        await until(lambda: family.said)
+        spoilt.unlink()
+        family.supervisor.renew()
+        await until(lambda: len(family.noted("end")) == 2)
+        family.stopping.set()
+
+    children = [renewable(family.child(name, 1, program)) for name in ("one", "two")]
+    await family.supervisor.run(children, family.stopping, started)
+    assert family.said == [
+        "one: no new process serves; the old one stays",
+        "one: a new process serves; the old one ends",
+        "two: a new process serves; the old one ends",
+    ]
+
+
+async def test_a_stop_while_a_child_is_renewed_ends_both_of_its_processes(tmp_path: Path) -> None:
+    family = Family(tmp_path)
+
+    async def started() -> None:
+        await until(lambda: len(family.noted("start")) == 1)
+        family.supervisor.renew()
+        await until(lambda: len(family.noted("start")) == 2)
+        family.stopping.set()
+
+    await family.supervisor.run([renewable(family.child("mute", 1))], family.stopping, started)
+    assert len(family.noted("end")) == 2
+    assert all(is_gone(pid) for _, pid in family.noted("start"))
+
+
+async def test_a_renewed_child_that_dies_is_started_again(tmp_path: Path) -> None:
+    family = Family(tmp_path)
+
+    async def started() -> None:
+        await until(lambda: len(family.noted("start")) == 1)
+        family.supervisor.renew()
+        await until(lambda: len(family.noted("end")) == 1)
+        os.kill(family.noted("start")[1][1], signal.SIGKILL)
+        await until(lambda: len(family.noted("start")) == 3)
+        family.stopping.set()
+
+    await family.supervisor.run(
+        [renewable(family.child("one", 1, _READY))], family.stopping, started
+    )
+    assert family.said[-1] == "one ended (killed by signal 9); starting it again"

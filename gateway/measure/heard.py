@@ -211,7 +211,7 @@ class Heard:
             case State():
                 self._place(announcement.ch).state = announcement.state
             case Gap():
-                missed = self._positions.announced(announcement)
+                _, missed = self._positions.announced(announcement)
                 if missed is not None:
                     self._lose(missed)
                 faults.gaps += 1
