@@ -19,18 +19,21 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric as Family
 from prometheus_client.registry import Collector
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from feeds.market import Clock
 from feeds.market.metric import Histogram, Metric, Reading, Source
+from gateway.host_check import HostCheck
 from gateway.listening import url_of
 from gateway.settings import AdminSettings
 
 ProcessName = Literal["feeds", "gateway"]
 
 _TICK_S: Final = 0.1
+_PORT_TAKEN_S: Final = 1.0
 _CONNECTIONS_MAX: Final = 32
 _KEEP_ALIVE_S: Final = 75
 """Longer than Prometheus' usual pauses."""
@@ -58,6 +61,13 @@ PROCESS_METRICS: Final[tuple[Metric[Own], ...]] = (
         (),
         "How late the event loop woke a task that asked to be woken every 0.1 s.",
         lambda own: own.loop_lag_s,
+    ),
+    Metric(
+        "tickgate_tasks",
+        "gauge",
+        (),
+        "Tasks of the event loop, the one that answers this included.",
+        lambda own: len(asyncio.all_tasks()),
     ),
     Metric(
         "tickgate_collector_frozen_objects",
@@ -94,14 +104,19 @@ class AdminListener:
         say: Callable[[str], None],
         workers: int = 1,
         token_file: Path | None = None,
+        replaces: bool = False,
     ) -> None:
-        """`workers`: how many gateway processes share the ports behind that of the feeds."""
+        """`workers`: how many gateway processes share the ports behind that of the feeds.
+
+        `replaces`: one of them still has the port, and is about to end.
+        """
         self._settings = settings
         self._own = Own(process)
         first = settings.port + (process == "gateway")
         self._ports = range(first, first + workers) if settings.port else range(1)
         self._clock = clock
         self._say = say
+        self._replaces = replaces
         self.token_file = token_file
         """Holds what its API of keys asks for; None: there is no such API."""
         self.url = ""
@@ -117,16 +132,21 @@ class AdminListener:
 
         `routes` are served beside the metrics.
         """
-        bound = self._bound() if self._settings.enabled else None
-        if bound is None:
+        if not self._settings.enabled:
             return
+        bound = self._bound()
+        while bound is None:
+            if not self._replaces:
+                return
+            await asyncio.sleep(_PORT_TAKEN_S)
+            bound = self._bound()
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         GCCollector(registry)
         registry.register(Table(PROCESS_METRICS, lambda: self._own))
         for table in tables:
             registry.register(table)
-        server = uvicorn.Server(_configured(registry, routes))
+        server = uvicorn.Server(_configured(registry, routes, self._names()))
         server.config.load()
         server.lifespan = server.config.lifespan_class(server.config)
         # Not `serve`, which would take the process' signals from whom they are meant for.
@@ -138,6 +158,9 @@ class AdminListener:
             await self._keep_ticking(on_tick)
         finally:
             await server.shutdown(sockets=[bound])
+
+    def _names(self) -> frozenset[str]:
+        return frozenset(map(str.lower, ("localhost", self._settings.host, *self._settings.hosts)))
 
     def _bound(self) -> socket.socket | None:
         """The first free port of ours; listening, or two workers could both have bound it."""
@@ -151,7 +174,8 @@ class AdminListener:
                 # Without what the socket module adds: the port stands in our sentence.
                 reason = str(error.strerror or error).partition(" (while")[0]
         ports = " to ".join(str(port) for port in sorted({self._ports[0], self._ports[-1]}))
-        self._say(f"{self._own.process}: no metrics at port {ports} of {host} ({reason})")
+        if not self._replaces:
+            self._say(f"{self._own.process}: no metrics at port {ports} of {host} ({reason})")
         return None
 
     async def _keep_ticking(self, on_tick: Callable[[], None]) -> None:
@@ -164,14 +188,19 @@ class AdminListener:
             on_tick()
 
 
-def _configured(registry: CollectorRegistry, routes: Sequence[BaseRoute]) -> uvicorn.Config:
+def _configured(
+    registry: CollectorRegistry, routes: Sequence[BaseRoute], names: frozenset[str]
+) -> uvicorn.Config:
     async def metrics(request: Request) -> Response:
         # On the event loop: no counter moves while they are read.
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(registry), media_type=content_type)
 
     return uvicorn.Config(
-        Starlette(routes=[Route("/metrics", metrics), *routes]),
+        Starlette(
+            routes=[Route("/metrics", metrics), *routes],
+            middleware=[Middleware(HostCheck, names=names)],
+        ),
         http="httptools",
         # Refuses them as any server does; "none" tells the log to install something.
         ws="websockets-sansio",
@@ -179,6 +208,7 @@ def _configured(registry: CollectorRegistry, routes: Sequence[BaseRoute]) -> uvi
         access_log=False,
         log_config=None,
         log_level="warning",
+        proxy_headers=False,
         server_header=False,
         date_header=False,
         limit_concurrency=_CONNECTIONS_MAX,

@@ -30,6 +30,7 @@ from gateway.commands.parameters import duration, patterns
 from gateway.commands.redis_access import gateway_url_of, redis_url_of
 from gateway.commands.settings import (
     Settings,
+    certificate_of,
     check_tokens,
     settings_from,
     write_settings_help,
@@ -37,6 +38,7 @@ from gateway.commands.settings import (
 from gateway.configuration import SettingsError
 from gateway.listening import AddressError
 from gateway.measure.run import CONNECTIONS_MAX
+from gateway.readiness import READY_VARIABLE
 from gateway.running import DataDirectoryError
 from gateway.supervisor import SupervisorError
 from gateway.watch import watch
@@ -116,11 +118,19 @@ def _with_settings(**keys: str) -> Callable[[Callable[..., None]], Callable[...,
 
 
 _COMMON_KEYS: Final = {"data_dir": "data_dir", "redis_url": "redis_url"}
-_ADDRESS: Final = {"host": "gateway.host", "port": "gateway.port", "workers": "gateway.workers"}
+_LISTENING: Final = {
+    "host": "gateway.host",
+    "port": "gateway.port",
+    "workers": "gateway.workers",
+    "tls_cert": "tls.cert",
+    "tls_key": "tls.key",
+}
 
 
-def _address_options(command: Callable[..., None]) -> Callable[..., None]:
+def _listening_options(command: Callable[..., None]) -> Callable[..., None]:
     for option in (
+        click.option("--tls-key", metavar="FILE", help="Its key (PEM)."),
+        click.option("--tls-cert", metavar="FILE", help="The certificate (PEM). [no TLS]"),
         click.option("--workers", metavar="N", help="Gateway processes sharing the port. [1]"),
         click.option("--port", metavar="PORT", help="0: any free one. [8787]"),
         click.option("--host", metavar="HOST", help="0.0.0.0: for everyone. [127.0.0.1]"),
@@ -145,9 +155,9 @@ def tickgate() -> None:
 
 
 @tickgate.command("run", cls=_CommandWithSettings)
-@_address_options
+@_listening_options
 @_venues_option
-@_with_settings(**_ADDRESS, venues="venues")
+@_with_settings(**_LISTENING, venues="venues")
 def run_command(settings: Settings) -> None:
     """Everything in one: Redis (its own, if none is set), feeds, gateway.
 
@@ -155,6 +165,7 @@ def run_command(settings: Settings) -> None:
     """
     check_venues(settings)
     check_tokens(settings.token)
+    certificate_of(settings.tls)
     run.run_all(settings, os.environ)
 
 
@@ -168,14 +179,15 @@ def feeds_command(settings: Settings) -> None:
 
 
 @tickgate.command("gateway")
-@_address_options
-@_with_settings(**_ADDRESS)
+@_listening_options
+@_with_settings(**_LISTENING)
 def gateway_command(settings: Settings) -> None:
     """Only the gateway: from Redis to subscribers."""
     if "TICKGATE_SETTINGS" in os.environ:
-        processes.gateway_process(settings)
+        processes.gateway_process(settings, os.environ.get(READY_VARIABLE, ""))
     else:
         check_tokens(settings.token)
+        certificate_of(settings.tls)
         run.run_gateway(settings, redis_url_of(settings), os.environ)
 
 

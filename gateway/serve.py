@@ -1,6 +1,9 @@
-"""One gateway process: the application on uvicorn, with our WebSocket protocol class."""
+"""One gateway process: the application on uvicorn, with our protocol classes, on TLS where set."""
 
+import asyncio
 import gc
+import logging
+import signal
 import socket
 from collections.abc import Mapping
 from functools import partial
@@ -10,12 +13,24 @@ from starlette.applications import Starlette
 
 from gateway.admin import AdminListener
 from gateway.app import create_app
+from gateway.log_filter import filter_logs
 from gateway.plans import PLANS, Plan
-from gateway.server.http import HalfOpen, RequestProtocol
+from gateway.proxies import NO_PROXIES, Proxies
+from gateway.readiness import tell_ready
+from gateway.server.half_open import HalfOpen
+from gateway.server.handshakes import Handshakes
+from gateway.server.http import RequestProtocol
 from gateway.server.websocket import StreamProtocol
 from gateway.settings import GatewaySettings, TokenSettings
+from gateway.tls import Certificate, CertificateError
+
+_log = logging.getLogger(__name__)
 
 _BACKLOG = 4_096
+_LAST_ONES_S = 0.2
+_CROWD = 64
+_HALF_OPEN_MAX = 4_096
+"""Of one address: see HalfOpen."""
 
 
 def listening_socket(host: str, port: int, *, shared: bool = False) -> socket.socket:
@@ -44,12 +59,18 @@ def configured(
     plans: Mapping[str, Plan] = PLANS,
     token: TokenSettings | None = None,
 ) -> uvicorn.Config:
+    filter_logs()
+    proxies = Proxies(settings.trusted_proxies)
+    half_open = HalfOpen(crowd=_CROWD, most=_HALF_OPEN_MAX, proxies=proxies)
     return uvicorn.Config(
         create_app(settings, redis_url, admin, plans=plans, token=token),
-        # uvicorn takes a class here, and only ever calls it.
-        http=partial(RequestProtocol, half_open=HalfOpen(crowd=64, most=4_096)),  # type: ignore[arg-type]
+        # uvicorn takes classes here, and only ever calls them.
+        http=partial(RequestProtocol, half_open=half_open, proxies=proxies),  # type: ignore[arg-type]
         loop="uvloop",
-        ws=StreamProtocol,
+        ws=partial(StreamProtocol, proxies=proxies),  # type: ignore[arg-type]
+        # It believes every process of this machine, unless told otherwise; and comes after the
+        # limits by address.
+        proxy_headers=False,
         ws_max_size=settings.frame_bytes_max,
         ws_ping_interval=settings.ping_interval_s,
         ws_ping_timeout=settings.pong_limit_s,
@@ -66,6 +87,70 @@ def configured(
     )
 
 
+class Server(uvicorn.Server):
+    """uvicorn's, but that TLS is ours: see Handshakes. SIGHUP has the certificate read again."""
+
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        certificate: Certificate | None = None,
+        proxies: Proxies = NO_PROXIES,
+    ) -> None:
+        """`certificate`: None for connections without TLS."""
+        super().__init__(config)
+        self._certificate = certificate
+        self._half_open = HalfOpen(crowd=_CROWD, most=_HALF_OPEN_MAX, proxies=proxies)
+        self._accepting: list[asyncio.Task[None]] = []
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        certificate = self._certificate
+        if certificate is None:
+            await super().startup(sockets)
+            return
+        assert sockets is not None
+        await super().startup([])
+        handshakes = Handshakes(certificate.context, self._half_open, self._protocol)
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGHUP, _read_again, certificate)
+        for bound in sockets:
+            bound.listen(_BACKLOG)
+            bound.setblocking(False)
+            accepting = loop.create_task(handshakes.run(bound), name="handshakes")
+            accepting.add_done_callback(self._end_deaf)
+            self._accepting.append(accepting)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for accepting in self._accepting:
+            accepting.cancel()
+        if self._accepting:
+            await asyncio.wait(self._accepting)
+        for server in self.servers:
+            server.close()
+        # Whoever came just before is let in, and then told when to go as all the others are.
+        await asyncio.sleep(_LAST_ONES_S)
+        await super().shutdown(sockets)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(
+            config=self.config,  # type: ignore[call-arg]
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+
+    def _end_deaf(self, accepting: "asyncio.Task[None]") -> None:
+        """Whoever accepts nobody any more must not go on looking well."""
+        if not accepting.cancelled() and (error := accepting.exception()) is not None:
+            _log.critical("nobody accepts connections; this process ends", exc_info=error)
+            self.should_exit = True
+
+
+def _read_again(certificate: Certificate) -> None:
+    try:
+        certificate.read_again()
+    except CertificateError as error:
+        _log.warning("the certificate of before is still shown error=%s", error)
+
+
 def serve(
     settings: GatewaySettings,
     redis_url: str,
@@ -74,16 +159,29 @@ def serve(
     admin: AdminListener | None = None,
     plans: Mapping[str, Plan] = PLANS,
     token: TokenSettings | None = None,
+    certificate: Certificate | None = None,
+    ready: int | None = None,
 ) -> None:
-    """Serves until SIGTERM or SIGINT. Raises OSError where the address is taken."""
+    """Serves until SIGTERM or SIGINT. Raises OSError where the address is taken.
+
+    `certificate`: None for connections without TLS. `ready`: see `readiness.tell_ready`.
+    """
     bound = listening_socket(settings.host, settings.port, shared=shared)
     config = configured(settings, redis_url, admin, plans=plans, token=token)
-    server = uvicorn.Server(config)
+    server = Server(config, certificate, Proxies(settings.trusted_proxies))
     assert isinstance(config.app, Starlette)
     config.app.state.connections = server.server_state.connections
+    if ready is not None:
+        config.app.state.beside = lambda worker: tell_ready(
+            ready, lambda: worker.is_ready and _listens(bound)
+        )
     config.load()
     spare_the_start()
     server.run(sockets=[bound])
+
+
+def _listens(bound: socket.socket) -> bool:
+    return bool(bound.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 
 def spare_the_start() -> None:

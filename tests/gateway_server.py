@@ -16,16 +16,18 @@ from redis.asyncio import Redis
 from starlette.applications import Starlette
 from uvicorn.config import WSProtocolType
 
+from feeds.bus_line import BUS_SCRIPT
 from feeds.market import Status, SystemClock, Tick
 from feeds.market.bus_names import DIRECTORY_KEY
-from feeds.publisher import BUS_SCRIPT, Publisher
+from feeds.publisher import Publisher
 from feeds.settings import PublisherSettings
 from gateway.key_store import KeyStore
 from gateway.keys import KeyRecord
 from gateway.plans import PLANS, Plan
-from gateway.serve import configured, listening_socket
+from gateway.serve import Server, configured, listening_socket
 from gateway.settings import GatewaySettings, TokenSettings
 from gateway.states import status_channel
+from gateway.tls import Certificate
 from gateway.worker import Worker
 from tests.stream_client import DEADLINE_S, Client, client_of
 from tests.until import until
@@ -47,11 +49,11 @@ def changed(settings: GatewaySettings = QUICK, **fields: Any) -> GatewaySettings
     return msgspec.structs.replace(settings, **fields)
 
 
-class _Server(uvicorn.Server):
+class _Server(Server):
     """uvicorn, which doesn't tell anyone when it is up."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
+    def __init__(self, config: uvicorn.Config, certificate: Certificate | None) -> None:
+        super().__init__(config, certificate)
         self.up = asyncio.Event()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -104,6 +106,7 @@ async def gateway_on(
     plans: Mapping[str, Plan] = PLANS,
     token: TokenSettings | None = None,
     plan: str = "pro",
+    certificate: Certificate | None = None,
 ) -> AsyncIterator[GatewayServer]:
     """Runs a gateway, with a key of a plan.
 
@@ -117,7 +120,7 @@ async def gateway_on(
     config = configured(settings, redis_url, plans=plans, token=token)
     if stock_protocol is not None:
         config.ws = stock_protocol
-    server = _Server(config)
+    server = _Server(config, certificate)
     bound = listening_socket("127.0.0.1", 0)
     with _unkilled(), bound:
         async with _serving(server, bound, record, key) as gateway:

@@ -1,5 +1,6 @@
 """The admin listener: a port for each process, for its operator alone."""
 
+import asyncio
 import contextlib
 import re
 import socket
@@ -38,6 +39,39 @@ async def test_the_public_port_shows_no_metrics(gateway: GatewayServer) -> None:
     status, text = await get(url, {"X-API-Key": gateway.key})
     assert status == 404
     assert "tickgate_" not in text
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("localhost", 200),
+        ("LocalHost:9787", 200),
+        ("127.0.0.1:9787", 200),
+        ("[::1]:9787", 200),
+        ("prometheus.lan:9787", 200),
+        ("evil.example", 421),
+        ("localhost.evil.example", 421),
+        ("127.0.0.1.evil.example:9787", 421),
+        ("", 421),
+    ],
+)
+async def test_a_page_whose_name_means_our_address_sees_nothing(host: str, status: int) -> None:
+    settings = AdminSettings(port=0, hosts=("Prometheus.lan",))
+    async with listening(listener(settings)) as url:
+        told, text = await get(f"{url}/metrics", {"Host": host})
+        assert told == status
+        assert ("tickgate_info" in text) == (status == 200)
+
+
+async def test_a_request_that_names_nobody_sees_nothing() -> None:
+    async with listening(listener()) as url:
+        port = urlsplit(url).port or 0
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /metrics HTTP/1.0\r\n\r\n")
+        async with asyncio.timeout(10):
+            assert b" 421 " in await reader.readline()
+        writer.close()
+        await writer.wait_closed()
 
 
 def reaches(host: str, port: int) -> bool:

@@ -9,7 +9,7 @@ import contextlib
 import pytest
 import uvloop
 
-from gateway.server.http import HalfOpen
+from gateway.server.half_open import HalfOpen
 from tests.gateway_server import GatewayServer
 from tests.raw_client import RawClient, raw_client, upgrade
 from tests.until import until
@@ -75,12 +75,21 @@ async def test_an_address_that_keeps_many_waiting_has_less_time(gateway: Gateway
 
 def test_an_address_has_so_many_places_and_others_have_theirs() -> None:
     half_open = HalfOpen(crowd=1, most=2)
-    assert half_open.enter("a") == 5.0
-    assert half_open.enter("a") == 1.0
-    assert half_open.enter("a") is None
-    assert half_open.enter("b") == 5.0
-    half_open.leave("a")
-    assert half_open.enter("a") == 1.0
+    assert half_open.enter("10.0.0.1") == 5.0
+    assert half_open.enter("10.0.0.1") == 1.0
+    assert half_open.enter("10.0.0.1") is None
+    assert half_open.enter("10.0.0.2") == 5.0
+    half_open.leave("10.0.0.1")
+    assert half_open.enter("10.0.0.1") == 1.0
+
+
+def test_an_ipv6_site_has_the_places_of_one_address() -> None:
+    half_open = HalfOpen(crowd=1, most=1)
+    assert half_open.enter("2001:db8:0:1::1") == 5.0
+    assert half_open.enter("2001:db8:0:1:ffff::2") is None
+    assert half_open.enter("2001:db8:0:2::1") == 5.0
+    assert half_open.enter("::ffff:10.0.0.1") == 5.0
+    assert half_open.enter("10.0.0.1") is None
 
 
 TOO_LARGE = {

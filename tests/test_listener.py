@@ -10,7 +10,7 @@ import uvloop
 from redis.asyncio import Redis
 
 from feeds.market.bus_names import topic
-from gateway.bus import Batch, Listener
+from gateway.bus_listener import Batch, Listener
 from tests.conftest import RedisServer
 from tests.proxy import proxy_to
 from tests.until import until
@@ -153,3 +153,14 @@ async def test_what_is_no_answer_of_redis_ends_the_connection() -> None:
         await ear.ended()
         for writer in writers:
             writer.transport.abort()
+
+
+async def test_a_confirmation_that_nobody_asked_for_ends_the_connection(
+    redis_server: RedisServer,
+) -> None:
+    """Something below has connected anew, and subscribed again: what came between is not known."""
+    async with listening(redis_server.socket) as ear:
+        await subscribe(ear, NAME)
+        await subscribe(ear, NAME, OTHER)
+        ear.listener.send("SUBSCRIBE", topic(OTHER))
+        assert "anew" in str(await ear.ended())

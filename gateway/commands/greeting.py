@@ -1,6 +1,7 @@
 """From "all processes are started" to "a newcomer can subscribe": waits, demo key, welcome."""
 
 import asyncio
+import ssl
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
@@ -49,22 +50,33 @@ async def greet(settings: Settings, *, embedded: bool, say: Callable[[str], None
 
 async def gateway_url(settings: Settings) -> str:
     """Where the gateway serves, once it does. Raises SupervisorError where it doesn't in time."""
-    url = url_of(settings.gateway.host, settings.gateway.port)
-    host, port = url.removeprefix("http://").rsplit(":", 1)
+    url = public_url(settings)
+    host, port = url.partition("://")[2].rsplit(":", 1)
 
     async def serves() -> bool:
-        return await answers_ready(host.strip("[]"), int(port))
+        return await answers_ready(host.strip("[]"), int(port), is_secure=bool(settings.tls.cert))
 
     if not await _becomes(serves, READY_LIMIT_S):
         raise SupervisorError(f"the gateway was not ready within {READY_LIMIT_S:.0f} s")
     return url
 
 
-async def answers_ready(host: str, port: int) -> bool:
-    """Whether `GET /readyz` says 200."""
+def public_url(settings: Settings) -> str:
+    """Where the gateway is to be found, by programs of this machine."""
+    scheme = "https" if settings.tls.cert else "http"
+    return url_of(settings.gateway.host, settings.gateway.port, scheme)
+
+
+async def answers_ready(host: str, port: int, *, is_secure: bool = False) -> bool:
+    """Whether `GET /readyz` says 200; `is_secure`: by TLS, whatever name its certificate has."""
+    context = None
+    if is_secure:
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE  # our own process, and nothing secret is said
     try:
         async with asyncio.timeout(_ANSWER_LIMIT_S):
-            reader, writer = await asyncio.open_connection(host, port)
+            reader, writer = await asyncio.open_connection(host, port, ssl=context)
             try:
                 name = f"[{host}]" if ":" in host else host
                 request = (

@@ -17,8 +17,10 @@ from feeds.metrics import METRICS, FeedsAtWork
 from feeds.run import run_feeds
 from gateway.admin import AdminListener, ProcessName, Table
 from gateway.admin_token import FILE
-from gateway.commands.settings import Settings
+from gateway.commands.failure import CommandFailure
+from gateway.commands.settings import Settings, certificate_of
 from gateway.commands.stopping import stopping_event
+from gateway.configuration import SettingsError
 from gateway.plans import plans_from
 from gateway.serve import serve, spare_the_start
 
@@ -63,10 +65,18 @@ def leave() -> NoReturn:
     os._exit(0)
 
 
-def gateway_process(settings: Settings) -> None:
-    """One worker; its parent keeps the port. Raises OSError."""
+def gateway_process(settings: Settings, ready: str = "") -> None:
+    """One worker; its parent keeps the port. Raises OSError.
+
+    `ready`: the descriptor to which it says that it serves, where somebody waits for that.
+    """
     log_to_stderr()
-    admin = _admin_listener(settings, "gateway")
+    admin = _admin_listener(settings, "gateway", replaces=bool(ready))
+    try:
+        certificate = certificate_of(settings.tls)
+    except SettingsError as error:
+        # It was good when everything was started, and may be so again.
+        raise CommandFailure(str(error)) from None
     serve(
         settings.gateway,
         settings.redis_url,
@@ -74,10 +84,14 @@ def gateway_process(settings: Settings) -> None:
         admin=admin,
         plans=plans_from(settings.plan),
         token=settings.token,
+        certificate=certificate,
+        ready=int(ready) if ready else None,
     )
 
 
-def _admin_listener(settings: Settings, process: ProcessName) -> AdminListener:
+def _admin_listener(
+    settings: Settings, process: ProcessName, *, replaces: bool = False
+) -> AdminListener:
     def say(line: str) -> None:
         with contextlib.suppress(OSError):  # The terminal may be gone.
             click.echo(line, err=True)
@@ -91,6 +105,7 @@ def _admin_listener(settings: Settings, process: ProcessName) -> AdminListener:
         say=say,
         workers=workers,
         token_file=token_file if process == "gateway" and settings.admin.enabled else None,
+        replaces=replaces,
     )
 
 

@@ -14,13 +14,14 @@ from rich.console import Console
 from rich.status import Status
 
 from feeds.chosen import venue_feed, venue_row
-from feeds.connection import FrameTap, VenueFeed
+from feeds.connection import FrameTap
 from feeds.feed import TickSink
 from feeds.market import SystemClock
 from feeds.record import RecordProgress, record
 from feeds.recording import Header, RecordingError, RecordingWriter, Row, read_rows
 from feeds.replay import ReplayProgress
 from feeds.run import run_replay
+from feeds.venue_feed import VenueFeed
 from gateway.commands.failure import STATUS_MISTAKE, CommandFailure
 from gateway.commands.processes import leave, log_to_stderr
 from gateway.commands.settings import Settings

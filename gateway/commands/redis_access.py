@@ -72,7 +72,11 @@ async def redis_of(settings: Settings, environ: Mapping[str, str]) -> AsyncItera
             if running.embedded:
                 await save(redis)
     else:
-        click.echo(f"no Tickgate runs on {data_dir}: these are the keys kept there", err=True)
+        click.echo(
+            f"no Tickgate runs on {data_dir}: these are the keys kept there; for those of "
+            "another directory, --data-dir",
+            err=True,
+        )
         with locked(data_dir):
             clear_left_behind(data_dir)
             async with brief_redis(data_dir, environ) as url, connected(url) as redis:
@@ -105,7 +109,8 @@ def gateway_url_of(settings: Settings) -> str:
     running = find_running(Path(settings.data_dir))
     if running is not None:
         return running.gateway_url
-    return url_of(settings.gateway.host, settings.gateway.port)
+    scheme = "https" if settings.tls.cert else "http"
+    return url_of(settings.gateway.host, settings.gateway.port, scheme)
 
 
 def without_secrets(url: str) -> str:

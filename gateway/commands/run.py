@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
@@ -12,15 +13,16 @@ from typing import Any
 import click
 import msgspec
 
+from gateway.child_process import Child
 from gateway.commands.demo_key import forget_demo_key
-from gateway.commands.greeting import gateway_url, greet
+from gateway.commands.greeting import gateway_url, greet, public_url
 from gateway.commands.redis_access import clear_left_behind, connected
 from gateway.commands.settings import Settings, environment_with
 from gateway.commands.stopping import on_stop
 from gateway.embedded_redis import EmbeddedRedis
-from gateway.listening import reserved, url_of
+from gateway.listening import reserved
 from gateway.running import Running, announced, locked
-from gateway.supervisor import Child, Supervisor
+from gateway.supervisor import Supervisor
 
 _REDIS, _FEEDS, _GATEWAY = range(3)
 """The tiers, in the order of starting."""
@@ -82,7 +84,7 @@ async def _run_all(
             pass  # Without it the children could do nothing but wait.
     else:
         children.append(_redis(embedded, data_dir, environ))
-    url = url_of(settings.gateway.host, settings.gateway.port)
+    url = public_url(settings)
     running = Running(
         os.getpid(), settings.redis_url, url, embedded is not None, started=int(time.time())
     )
@@ -95,7 +97,7 @@ async def _run_all(
     redis = "its own Redis" if embedded is not None else "your Redis"
     click.echo(f"starting Tickgate with {redis}; venues: {', '.join(settings.venues) or 'none'}")
     try:
-        await _supervise(children, started)
+        await _supervise(children, started, rereads=bool(settings.tls.cert))
     finally:
         if embedded is None:
             await forget_demo_key(settings.redis_url, data_dir)
@@ -108,14 +110,15 @@ async def _run_gateway(settings: Settings, environ: Mapping[str, str]) -> None:
     async def started() -> None:
         click.echo(f"listening: {await gateway_url(settings)}")
 
-    await _supervise(_workers(settings, environ), started)
+    await _supervise(_workers(settings, environ), started, rereads=bool(settings.tls.cert))
 
 
 def _workers(settings: Settings, environ: Mapping[str, str]) -> list[Child]:
     count = settings.gateway.workers
     names = ["gateway"] if count == 1 else [f"gateway {n}" for n in range(1, count + 1)]
     environment = environment_with(settings, environ)
-    return [Child(name, _ours("gateway"), environment, _GATEWAY) for name in names]
+    command = _ours("gateway")
+    return [Child(name, command, environment, _GATEWAY, is_renewable=True) for name in names]
 
 
 def _redis(embedded: EmbeddedRedis, data_dir: Path, environ: Mapping[str, str]) -> Child:
@@ -139,8 +142,9 @@ def _ours(command: str) -> tuple[str, ...]:
 
 
 async def _supervise(
-    children: Sequence[Child], started: Callable[[], Coroutine[Any, Any, None]]
+    children: Sequence[Child], started: Callable[[], Coroutine[Any, Any, None]], *, rereads: bool
 ) -> None:
+    """`rereads`: SIGHUP has the gateway's workers read their certificate again."""
     supervisor = Supervisor(say)
     stopping = asyncio.Event()
 
@@ -151,5 +155,14 @@ async def _supervise(
             say("stopping (Ctrl-C again: at once)")
             stopping.set()
 
-    on_stop(stop)
+    def renew() -> None:
+        say("replacing the gateway's workers, one after the other (SIGUSR2)")
+        supervisor.renew()
+
+    def reread() -> None:
+        say("the gateway reads its certificate again (SIGHUP)")
+        supervisor.send(signal.SIGHUP, _GATEWAY)
+
+    on_stop(stop, reread if rereads else None)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, renew)
     await supervisor.run(children, stopping, started)

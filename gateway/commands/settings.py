@@ -2,7 +2,7 @@
 
 import importlib.util
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -21,9 +21,12 @@ from gateway.configuration import (
     did_you_mean,
     load,
 )
+from gateway.origins import check_origin
 from gateway.plans import PlanSettings, check_plan_name
+from gateway.proxies import check_proxy
 from gateway.setting import Setting, settings_of
-from gateway.settings import AdminSettings, GatewaySettings, TokenSettings
+from gateway.settings import AdminSettings, GatewaySettings, TlsSettings, TokenSettings
+from gateway.tls import Certificate, CertificateError
 
 DEFAULT_FILE: Final = "tickgate.toml"
 SIMULATED: Final = "sim"
@@ -40,6 +43,7 @@ class Settings(FeedSettings, frozen=True, forbid_unknown_fields=True):
     data_dir: str = ".tickgate"
     """Where the embedded Redis keeps the API keys; one running Tickgate for each."""
     gateway: GatewaySettings = GatewaySettings()
+    tls: TlsSettings = TlsSettings()
     admin: AdminSettings = AdminSettings()
     plan: dict[str, PlanSettings] = {}  # noqa: RUF012 - msgspec makes each its own
     token: TokenSettings = TokenSettings()
@@ -60,6 +64,20 @@ def settings_from(
     settings = load(Settings, _file(environ, config), environ, options, _checks())
     data_dir = str(Path(settings.data_dir).expanduser().absolute())
     return msgspec.structs.replace(settings, data_dir=data_dir)
+
+
+def certificate_of(tls: TlsSettings) -> Certificate | None:
+    """What the gateway shows; None: it speaks no TLS. Raises SettingsError."""
+    if not (tls.cert or tls.key):
+        return None
+    if not tls.key:
+        raise SettingsError("tls.key: must be set where tls.cert is (--tls-key)")
+    if not tls.cert:
+        raise SettingsError("tls.cert: must be set where tls.key is (--tls-cert)")
+    try:
+        return Certificate(Path(tls.cert).expanduser(), Path(tls.key).expanduser())
+    except CertificateError as error:
+        raise SettingsError(str(error)) from None
 
 
 def check_tokens(token: TokenSettings) -> None:
@@ -122,6 +140,8 @@ def _checks() -> dict[str, Check]:
     }
     checks |= {
         "admin.port": partial(_between, 0, _PORT_MAX - _WORKERS_MAX),
+        "gateway.origins": partial(_each, check_origin),
+        "gateway.trusted_proxies": partial(_each, check_proxy),
         "gateway.port": partial(_between, 0, _PORT_MAX),
         "gateway.workers": partial(_between, 1, _WORKERS_MAX),
         "sim.seed": lambda _: None,
@@ -152,6 +172,11 @@ def _redis_url(url: str) -> None:
         raise ValueError(
             "is not the URL of a Redis: redis://HOST:PORT/0, rediss://… or unix://PATH"
         ) from None
+
+
+def _each(check: Callable[[str], None], texts: tuple[str, ...]) -> None:
+    for text in texts:
+        check(text)
 
 
 def _known_venues(names: tuple[str, ...]) -> None:

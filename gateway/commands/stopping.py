@@ -1,20 +1,37 @@
-"""Being asked to end: Ctrl-C, SIGTERM, the terminal closed."""
+"""Being asked to end: Ctrl-C, SIGTERM, the terminal closed; or to read a file again: SIGHUP."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable
-from typing import Final
-
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def on_stop(action: Callable[[], None]) -> None:
-    """Calls `action` each time that the running loop's process is asked to end."""
+def on_stop(action: Callable[[], None], reread: Callable[[], None] | None = None) -> None:
+    """Calls `action` each time that the running loop's process is asked to end.
+
+    `reread`, where there is something to read again, is called on a SIGHUP that somebody sent: one
+    that the terminal sent when it was closed still means the end.
+    """
     loop = asyncio.get_running_loop()
-    for number in _SIGNALS:
-        # nohup means it. An ignored SIGINT does not: shells do that to every background job.
-        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-            loop.add_signal_handler(number, action)
+    # An ignored SIGINT doesn't mean it: shells do that to every background job.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, action)
+    # nohup means it.
+    ends = signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
+    if reread is not None:
+        has_terminal = _has_terminal()
+
+        def hang_up() -> None:
+            nonlocal has_terminal
+            had_terminal, has_terminal = has_terminal, _has_terminal()
+            if has_terminal == had_terminal:
+                reread()
+            elif ends:
+                action()
+
+        loop.add_signal_handler(signal.SIGHUP, hang_up)
+    elif ends:
+        loop.add_signal_handler(signal.SIGHUP, action)
 
 
 def stopping_event() -> asyncio.Event:
@@ -22,3 +39,11 @@ def stopping_event() -> asyncio.Event:
     stopping = asyncio.Event()
     on_stop(stopping.set)
     return stopping
+
+
+def _has_terminal() -> bool:
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

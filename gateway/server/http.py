@@ -4,46 +4,20 @@ Requests here have no bodies worth waiting for. What is refused is no failure of
 """
 
 import asyncio
-from collections import Counter
 from typing import Any, Final
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-_REQUEST_LIMIT_S: Final = 5.0
-"""From the connection, or a request's first byte, to its last."""
-_CROWDED_LIMIT_S: Final = 1.0
-"""The same for an address that keeps many waiting."""
+from gateway.proxies import FORWARDED_FOR, FORWARDED_PROTO, NO_PROXIES, Proxies
+from gateway.server.ending import abort
+from gateway.server.half_open import HalfOpen
+
 _CLOSE_LIMIT_S: Final = 3.0
 """For a peer that doesn't read to take our answer."""
 _HEAD_BYTES_MAX: Final = 8_000
 _HEADERS_MAX: Final = 100
 """websockets takes a line of 8 KiB and 128 headers, and has no answer to more."""
-
-
-class HalfOpen:
-    """Connections of each address whose request has not come yet."""
-
-    def __init__(self, *, crowd: int, most: int) -> None:
-        self._crowd = crowd
-        self._most = most
-        self._of: Counter[str] = Counter()
-
-    def enter(self, address: str) -> float | None:
-        """How long it may take, in seconds; None: the address has too many already.
-
-        A whole crowd may come at once and in good faith, so more than a few get less time.
-        """
-        count = self._of[address]
-        if count >= self._most:
-            return None
-        self._of[address] = count + 1
-        return _REQUEST_LIMIT_S if count < self._crowd else _CROWDED_LIMIT_S
-
-    def leave(self, address: str) -> None:
-        self._of[address] -= 1
-        if not self._of[address]:
-            del self._of[address]
 
 
 class _HeadTooLargeError(Exception):
@@ -53,22 +27,27 @@ class _HeadTooLargeError(Exception):
 class RequestProtocol(HttpToolsProtocol):
     """uvicorn's httptools class with limits. `half_open` is shared by a server's connections."""
 
-    def __init__(self, *arguments: Any, half_open: HalfOpen, **named: Any) -> None:
+    def __init__(
+        self, *arguments: Any, half_open: HalfOpen, proxies: Proxies = NO_PROXIES, **named: Any
+    ) -> None:
         super().__init__(*arguments, **named)
         self.half_open = half_open
+        self.proxies = proxies
         self.waiting: asyncio.TimerHandle | None = None
         """While a request is due."""
+        self.address = ""
+        """Who has the place of one that waits: the peer, or whom a listed proxy speaks for."""
         self.abort_timer: asyncio.TimerHandle | None = None
         self.head_bytes: int | None = None
         """None while no head is being read."""
 
     @property
-    def address(self) -> str:
+    def peer(self) -> str:
         return self.client[0] if self.client else ""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._wait()
+        self._wait(self.peer)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_waiting()
@@ -81,7 +60,7 @@ class RequestProtocol(HttpToolsProtocol):
             return
         self._unset_keepalive_if_required()
         if self.waiting is None:
-            self._wait()
+            self._wait(self.peer)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -104,7 +83,26 @@ class RequestProtocol(HttpToolsProtocol):
         size = len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
         if size > _HEAD_BYTES_MAX or len(self.headers) > _HEADERS_MAX:
             raise _HeadTooLargeError
+        if self.proxies.trusts(self.peer):
+            self._hear_proxy()
         super().on_headers_complete()
+
+    def _hear_proxy(self) -> None:
+        """From here on the request is the client's, as is the time for its rest."""
+        address = self.proxies.client_of(self.peer, self._told(FORWARDED_FOR))
+        is_secure = self.proxies.is_secure(
+            self.peer, self._told(FORWARDED_PROTO), default=self.scheme == "https"
+        )
+        self.scope["scheme"] = "https" if is_secure else "http"
+        if address != self.peer:
+            self.scope["client"] = (address, 0)
+            if self.waiting is not None:
+                self._stop_waiting()
+                self._wait(address)
+
+    def _told(self, header: str) -> list[str]:
+        name = header.encode()
+        return [value.decode("latin-1") for named, value in self.headers if named == name]
 
     def on_message_complete(self) -> None:
         self._stop_waiting()
@@ -125,8 +123,9 @@ class RequestProtocol(HttpToolsProtocol):
         self.send_400_response("This is no request that can be answered.")
         self._end()
 
-    def _wait(self) -> None:
-        limit_s = self.half_open.enter(self.address)
+    def _wait(self, address: str) -> None:
+        self.address = address
+        limit_s = self.half_open.enter(address)
         if limit_s is None:
             self.transport.abort()
         else:
@@ -145,4 +144,4 @@ class RequestProtocol(HttpToolsProtocol):
 
     def _abort_in_time(self) -> None:
         if self.abort_timer is None:
-            self.abort_timer = self.loop.call_later(_CLOSE_LIMIT_S, self.transport.abort)
+            self.abort_timer = self.loop.call_later(_CLOSE_LIMIT_S, abort, self.transport)

@@ -38,6 +38,8 @@ class RuledProtocol(ServerProtocol):
         self, *, max_size: int | None, logger: LoggerLike, now_s: Callable[[], float]
     ) -> None:
         super().__init__(max_size=max_size, logger=logger)
+        # Whoever turns it on sees heads and frames whole, and so keys.
+        self.debug = False
         self._now_s = now_s
         self._frames = Gcra(self.strangers_frames_per_s, self.strangers_frames_burst)
         self._fragments = 0

@@ -27,7 +27,7 @@ class Listener(Protocol):
         """The socket takes more again."""
 
     def shut_down(self) -> None:
-        """The server stops: it says goodbye in its own words."""
+        """The server stops: it says goodbye in its own words, and soon."""
 
     def leave(self, code: int) -> None:
         """It is over; `code` is that of the close, whoever closed. Once.

@@ -17,6 +17,8 @@ from websockets.http11 import Request
 from websockets.protocol import State
 
 from gateway.errors import CLOSES
+from gateway.proxies import FORWARDED_FOR, FORWARDED_PROTO, NO_PROXIES, Proxies
+from gateway.server.ending import abort
 from gateway.server.hearing import Hearing
 from gateway.server.reading import ReadingProtocol
 from gateway.server.sink import EXTENSION, FrameSink, Listener
@@ -34,22 +36,25 @@ _UNANSWERED_LIMIT_MS: Final = 30_000
 class StreamProtocol(ReadingProtocol):
     """uvicorn's sans-I/O class with a FrameSink, and with ends that come."""
 
-    def __init__(self, *arguments: Any, **named: Any) -> None:
+    def __init__(self, *arguments: Any, proxies: Proxies = NO_PROXIES, **named: Any) -> None:
         super().__init__(*arguments, **named)
+        self.proxies = proxies
         self.sink = FrameSink(self)
         self.close_timeout = _CLOSE_LIMIT_S
         self.abort_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        # Nothing buffered and something buffered are told apart: see broadcast.
-        self.transport.set_write_buffer_limits(high=0)
         plain = self.transport.get_extra_info("socket")
-        if plain is not None and self.transport.get_extra_info("ssl_object") is None:
-            self.sink.descriptor = plain.fileno()
-            plain.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, _NOT_SENT_BYTES)
+        is_plain = self.transport.get_extra_info("ssl_object") is None
+        # Nothing buffered and something buffered are told apart: see broadcast. uvloop 0.23 calls
+        # a TLS transport full when what it has buffered is not less than the limit.
+        self.transport.set_write_buffer_limits(high=0 if is_plain else 1)
         if plain is not None:
+            plain.setsockopt(socket.IPPROTO_TCP, _TCP_NOTSENT_LOWAT, _NOT_SENT_BYTES)
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, _UNANSWERED_LIMIT_MS)
+        if plain is not None and is_plain:
+            self.sink.descriptor = plain.fileno()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._leave()
@@ -85,6 +90,8 @@ class StreamProtocol(ReadingProtocol):
             self.sink.listener.busy()
 
     def handle_connect(self, event: Request) -> None:
+        if self.client is not None and self.proxies.trusts(self.client[0]):
+            self._hear_proxy(self.client[0], event)
         super().handle_connect(event)
         if hasattr(self, "scope"):
             extensions = self.scope["extensions"]
@@ -94,6 +101,17 @@ class StreamProtocol(ReadingProtocol):
         event.headers.clear()
         if self.close_sent:
             self._end_in_time()
+
+    def _hear_proxy(self, peer: str, request: Request) -> None:
+        """From here on it is the client's connection."""
+        told = request.headers.get_all
+        address = self.proxies.client_of(peer, told(FORWARDED_FOR))
+        is_secure = self.proxies.is_secure(
+            peer, told(FORWARDED_PROTO), default=self.scheme == "wss"
+        )
+        self.scheme = "wss" if is_secure else "ws"
+        if address != peer:
+            self.client = (address, 0)
 
     async def send(self, message: ASGISendEvent) -> None:
         await self.writable.wait()
@@ -147,7 +165,7 @@ class StreamProtocol(ReadingProtocol):
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
         self.read_on()  # the peer's own close has to be read
-        self.close_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+        self.close_timer = self.loop.call_later(self.close_timeout, abort, self.transport)
 
     def keepalive_timeout(self) -> None:
         self.pong_timer = None
@@ -200,8 +218,10 @@ class StreamProtocol(ReadingProtocol):
 
     def shutdown(self) -> None:
         if self.sink.listener is not None:
+            # It says when, and goodbye then.
             self.sink.listener.shut_down()
-        elif self.handshake_complete:
+            return
+        if self.handshake_complete:
             row = CLOSES["draining"]
             self.say_goodbye(row.code, row.text)
         else:
@@ -212,4 +232,4 @@ class StreamProtocol(ReadingProtocol):
     def _end_in_time(self) -> None:
         """`transport.close` waits for a peer that may never read again: hence an abort, in 3 s."""
         if self.abort_timer is None and not self.disconnected:
-            self.abort_timer = self.loop.call_later(self.close_timeout, self.transport.abort)
+            self.abort_timer = self.loop.call_later(self.close_timeout, abort, self.transport)

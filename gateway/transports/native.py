@@ -11,6 +11,7 @@ from gateway.errors import CLOSES, CloseRow, CommandError
 from gateway.frames import unframed
 from gateway.keys import Holder
 from gateway.message import Notice
+from gateway.origins import Origins
 from gateway.protocol import (
     SUBPROTOCOLS,
     VERSION,
@@ -50,19 +51,25 @@ async def serve_stream(websocket: WebSocket) -> None:
         await _serve(websocket)
 
 
+async def refuse_path(websocket: WebSocket) -> None:
+    """The ASGI endpoint of every other path."""
+    refusal = Refusal(404, "not_found", "there is no such stream: connect to /v1/stream")
+    with contextlib.suppress(WebSocketDisconnect):
+        await _deny(websocket, websocket.app.state.worker, refusal)
+
+
 async def _serve(websocket: WebSocket) -> None:
     worker: Worker = websocket.app.state.worker
     session_id = worker.new_session_id()
     try:
         try:
+            _check_origin(websocket)
             subprotocol, encoding = _agreed_encoding(websocket)
             holder = await _holder_of_headers(websocket, worker)
             if holder is not None:
                 await _take_slot(worker, session_id, holder)
         except Refusal as refusal:
-            worker.counts.refused_upgrades[refusal.body["code"]] += 1
-            response = JSONResponse(refusal.body, refusal.status, refusal.headers)
-            await websocket.send_denial_response(response)
+            await _deny(websocket, worker, refusal)
             return
         await websocket.accept(subprotocol)
         auth_id: CommandId = None
@@ -79,6 +86,22 @@ async def _serve(websocket: WebSocket) -> None:
     _greet(worker, session, auth_id)
     # On our own server this returns at once, and the connection goes on without the application.
     await sink.hand_over(StreamListener(session, worker))
+
+
+async def _deny(websocket: WebSocket, worker: Worker, refusal: Refusal) -> None:
+    worker.counts.refused_upgrades[refusal.body["code"]] += 1
+    response = JSONResponse(refusal.body, refusal.status, refusal.headers)
+    await websocket.send_denial_response(response)
+
+
+def _check_origin(websocket: WebSocket) -> None:
+    """Raises Refusal to the page of a site that isn't ours and isn't listed."""
+    origins: Origins = websocket.app.state.origins
+    said = websocket.headers.getlist("origin")
+    is_secure = websocket.scope["scheme"] == "wss"
+    if not origins.allows(said, websocket.headers.get("host", ""), is_secure=is_secure):
+        message = "pages of this site may not connect: see the setting gateway.origins"
+        raise Refusal(403, "origin_not_allowed", message)
 
 
 def _agreed_encoding(websocket: WebSocket) -> tuple[str | None, EncodingName]:
@@ -105,7 +128,7 @@ async def _take_slot(worker: Worker, session_id: SessionId, holder: Holder) -> N
     """Raises Refusal where the key has too many connections."""
     plan = worker.holders.admission.plan_of(holder)
     if not await worker.holders.slots.open(session_id, holder.id, plan):
-        text = CLOSES["connections"].text
+        text = f"all {plan.connections_max} connections of the key's plan ({plan.name}) are in use"
         raise Refusal(429, "too_many_connections", text, connection_headers(plan))
 
 

@@ -9,7 +9,8 @@ import uvicorn
 from uvicorn._types import ASGIReceiveCallable, ASGISendCallable, Scope
 
 from gateway.serve import listening_socket
-from gateway.server.http import HalfOpen, RequestProtocol
+from gateway.server.half_open import HalfOpen
+from gateway.server.http import RequestProtocol
 from gateway.server.rules import RuledProtocol
 from gateway.server.websocket import StreamProtocol
 
