@@ -3,25 +3,23 @@
 Knows what was sent as headers and query; knows no socket. A refusal never repeats what was shown.
 """
 
-import ipaddress
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qs
 
+from gateway.addresses import site_of
 from gateway.errors import CLOSES
 from gateway.key_store import KeysUnavailable, KnownKeys
 from gateway.keys import Holder
 from gateway.limit_store import LimitStore
 from gateway.plans import FALLBACK, Plan
-from gateway.rate_headers import retry_after
+from gateway.rate_headers import failure_headers, retry_after
 from gateway.tickets import Tickets, TicketsUnavailable
 from gateway.tokens import TokenRefused, Tokens, is_token
 
 TICKET_PARAMETER: Final = "ticket"
 _KEY_PARAMETERS: Final = frozenset(("key", "api_key", "apikey", "token", "access_token", "auth"))
 _SHOWN_MAX: Final = 8_192
-_IPV6_SITE_BITS: Final = 64
-"""Whoever has one IPv6 address has all with these first bits."""
 
 
 class Refusal(Exception):  # noqa: N818 - a word of the protocol
@@ -124,7 +122,8 @@ class Admission:
         self._check_patience(address)
         try:
             holder = await self._tickets.take(ticket)
-            if holder is not None and holder.proof and not await self._keys.still_admits(holder):
+            now_us = self._keys.store.now_us
+            if holder is not None and not await self.still_admits(holder, now_us):
                 holder = None
         except (TicketsUnavailable, KeysUnavailable) as error:
             raise _unavailable(str(error)) from error
@@ -133,7 +132,7 @@ class Admission:
     def _check_patience(self, address: str) -> None:
         wait_s = self._limits.refused_s(_failures_of(address))
         if wait_s:
-            raise _too_many(wait_s)
+            raise self._too_many(wait_s)
 
     async def _admitted(self, holder: Holder | None, address: str) -> Holder:
         if holder is not None:
@@ -141,28 +140,19 @@ class Admission:
         name, most = _failures_of(address), self._failures_per_minute
         wait_s = await self._limits.wait_s(name, most / 60, most)
         if wait_s:
-            raise _too_many(wait_s)
+            raise self._too_many(wait_s)
         text = CLOSES["auth_failed"].text
         raise Refusal(401, "auth_failed", text, {"WWW-Authenticate": "Bearer"})
+
+    def _too_many(self, wait_s: float) -> Refusal:
+        message = "too many wrong keys came from this address"
+        headers = failure_headers(self._failures_per_minute, wait_s)
+        return Refusal(429, "too_many_failures", message, headers)
 
 
 def _failures_of(address: str) -> str:
     """Under what an address' wrong keys are counted."""
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:  # A Unix socket has none: all that come by it are one.
-        return "failures:none"
-    if isinstance(parsed, ipaddress.IPv6Address):
-        if parsed.ipv4_mapped is not None:
-            return f"failures:{parsed.ipv4_mapped}"
-        site = ipaddress.ip_network((parsed, _IPV6_SITE_BITS), strict=False)
-        return f"failures:{site.network_address}"
-    return f"failures:{parsed}"
-
-
-def _too_many(wait_s: float) -> Refusal:
-    message = "too many wrong keys came from this address"
-    return Refusal(429, "too_many_failures", message, retry_after(wait_s))
+    return f"failures:{site_of(address)}"
 
 
 def _unavailable(message: str) -> Refusal:

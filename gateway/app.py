@@ -11,6 +11,8 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Mount, WebSocketRoute
 
 from feeds.market import Clock, SystemClock
@@ -21,12 +23,13 @@ from gateway.http import ROUTES
 from gateway.key_store import KeyStore
 from gateway.limit_store import LimitStore
 from gateway.metrics import METRICS, observed
+from gateway.origins import Origins
 from gateway.plans import PLANS, Plan
 from gateway.rest import REST_ROUTES, Rest
 from gateway.settings import GatewaySettings, TokenSettings
 from gateway.token_keys import TokenKeys, TokenKeysError
 from gateway.tokens import Tokens
-from gateway.transports.native import serve_stream
+from gateway.transports.native import refuse_path, serve_stream
 from gateway.worker import Worker
 
 _log = logging.getLogger(__name__)
@@ -42,7 +45,8 @@ def create_app(
 ) -> Starlette:
     """The ASGI application of one worker. Starts, not ready, also while Redis is away.
 
-    `state.connections` may be set to what the server holds: the metrics tell how many there are.
+    `state.connections` may be set to what the server holds: the metrics tell how many there are;
+    `state.beside` to what makes a coroutine, given the worker, that is to run beside it.
     """
 
     @asynccontextmanager
@@ -76,23 +80,52 @@ def create_app(
                 routes = _admin_routes(admin, KeyStore(redis, clock), worker.holders.limits, plans)
                 running_admin = admin.run([table], routes=routes)
                 tasks.append(group.create_task(running_admin, name="admin"))
+            if app.state.beside is not None:
+                tasks.append(group.create_task(app.state.beside(worker), name="beside"))
             for task in tasks:
                 task.add_done_callback(_end_process_of_a_failed)
             yield
             for task in tasks:
                 task.cancel()
 
-    routes = [*ROUTES, *REST_ROUTES, WebSocketRoute("/v1/stream", serve_stream)]
-    app = Starlette(routes=routes, lifespan=lifespan)
+    streams = (
+        WebSocketRoute("/v1/stream", serve_stream),
+        WebSocketRoute("/{path:path}", refuse_path),
+    )
+    routes = [*ROUTES, *REST_ROUTES, *streams]
+    app = Starlette(routes=routes, lifespan=lifespan, middleware=_cors(settings.origins))
     app.state.connections = ()
+    app.state.beside = None
+    app.state.origins = Origins(settings.origins)
     return app
+
+
+def _cors(origins: tuple[str, ...]) -> list[Middleware]:
+    """Pages of listed sites may buy tickets and read the answers, too."""
+    if not origins:
+        return []
+    return [
+        Middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=("GET", "POST"),
+            allow_headers=("Authorization", "X-API-Key"),
+            expose_headers=("RateLimit", "RateLimit-Policy", "Retry-After"),
+        )
+    ]
 
 
 async def _tokens(settings: TokenSettings, clock: Clock) -> Tokens | None:
     """None where no issuer is set. Raises TokenKeysError where PyJWT is not installed."""
     if not settings.issuer:
         return None
-    keys = TokenKeys(settings.keys, settings.algorithm, clock, refresh_s=settings.refresh_s)
+    keys = TokenKeys(
+        settings.keys,
+        settings.algorithm,
+        clock,
+        refresh_s=settings.refresh_s,
+        age_max_s=settings.keys_age_max_s,
+    )
     tokens = Tokens(settings, keys, clock)
     try:
         await keys.load()

@@ -26,6 +26,7 @@ OTHER_VARIABLES: Final = {
     "TICKGATE_CONFIG": "the TOML file, where --config is not given",
     "TICKGATE_KEY": "the API key of `tickgate watch`",
     "TICKGATE_SETTINGS": "what `tickgate run` tells the processes that it starts",
+    "TICKGATE_READY_DESCRIPTOR": "where it waits to hear that a new gateway worker serves",
 }
 """Environment variables that are ours and not settings."""
 

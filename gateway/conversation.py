@@ -3,13 +3,15 @@
 Knows the hub through the worker; knows no socket and no encoding.
 """
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
 
 from feeds.market import Channel, Kind
 from gateway.comeback import Answer, Comeback, Fate
-from gateway.errors import CommandError
+from gateway.errors import CLOSES, CommandError
+from gateway.limits import Gcra
 from gateway.protocol import (
     Accepted,
     Ack,
@@ -36,6 +38,10 @@ from gateway.worker import Worker
 
 _HINTS_MAX = 3
 """A hint among 3,000 symbols takes 15 ms, and everyone on this worker waits for it."""
+_HOLD_LEAST_S = 0.05
+"""A refusal costs as much as an answer; so there are 20 a second at most, however many ask."""
+_HOLD_MOST_S = 0.25
+"""Its goodbye is heard only afterwards."""
 
 
 class Conversation:
@@ -44,10 +50,13 @@ class Conversation:
     def __init__(self, session: Session, worker: Worker) -> None:
         self._session = session
         self._worker = worker
+        self._too_many: Gcra | None = None  # made with the first refusal
 
     async def answer(self, command: Command) -> None:
         """Carries a command out and replies. A refusal is a reply too."""
         session = self._session
+        if session.closing is not None:
+            return
         session.traffic.commands += 1
         wait_s = await self._worker.holders.limits.command_wait_s(session.holder, session.plan)
         if session.closing is not None:
@@ -55,6 +64,7 @@ class Conversation:
         if wait_s:
             after_ms = int(wait_s * 1_000) + 1
             self.refuse(command.id, CommandError("rate_limited", after_ms=after_ms))
+            await self._hold_back(wait_s)
             return
         try:
             await self._carry_out(command)
@@ -66,6 +76,19 @@ class Conversation:
         self._worker.counts.refusals[row.code] += 1
         reply = Error(command_id, row.code, error.detail, row.retry, error.after_ms)
         self._session.say(reply, self._worker.clock.monotonic_s())
+
+    async def _hold_back(self, wait_s: float) -> None:
+        """Lets one who asks too much wait for its next turn; ends one who goes on and on.
+
+        Nothing more of it is read meanwhile: what it goes on saying waits in its own kernel.
+        """
+        if self._too_many is None:
+            most = self._worker.settings.refused_commands_max
+            self._too_many = Gcra(most / 60, most)
+        if self._too_many.wait_s(self._worker.clock.monotonic_s()):
+            self._session.end(CLOSES["rate"])
+        else:
+            await asyncio.sleep(min(max(wait_s, _HOLD_LEAST_S), _HOLD_MOST_S))
 
     async def _carry_out(self, command: Command) -> None:
         session, now_s = self._session, self._worker.clock.monotonic_s()
@@ -227,15 +250,15 @@ class Conversation:
     def _tell(self, topic: Topic, answer: Answer | None, now_s: float, *, is_new: bool) -> None:
         """What follows the ack: what was missed, or the newest value where it is a state and not
         an event, or to one who couldn't resume."""
-        name, subscription = topic.channel.name, topic.sessions[self._session]
+        name = topic.channel.name
         if answer is not None and answer.fate is Fate.RECOVERED:
             self._session.replay(name, answer.missed, now_s)
             return
-        newest = topic.place(subscription.rate).newest
+        newest = topic.place(topic.sessions[self._session].rate).newest
         is_state = is_new and topic.channel.promises.newest_at_subscribe
         if newest is not None and (is_state or answer is not None):
-            self._session.deliver(newest, subscription, now_s)
-            self._session.seal(name, now_s)
+            # Not as a message that may be conflated: its seq is the ack's own.
+            self._session.replay(name, [newest], now_s)
 
     def _unsubscribe(self, command: Unsubscribe) -> Ack:
         self._check_count(command.channels)

@@ -5,6 +5,7 @@ messages per second. A few timers for the whole worker; nothing here is done per
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 
 from redis.asyncio import Redis
@@ -27,6 +28,7 @@ from gateway.usage import Ledger, Month, Traffic
 
 _RELEASE_S = 0.1
 """So often is looked who was sent as much as its plan allows."""
+_LAST_WRITE_LIMIT_S = 1.0
 _NOTHING = Traffic()
 
 
@@ -65,15 +67,28 @@ class Holders:
             failures_per_minute=settings.failures_per_minute,
         )
         self.slots = Slots(redis, self.limits, worker_id, end=self._end_too_many)
+        self._tokens = tokens
         self._ledger = Ledger()
 
     async def run(self) -> None:
-        """Until cancelled; then all slots are given back."""
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.slots.run(), name="slots")
-            group.create_task(self._keep_checking(), name="keys")
-            group.create_task(self._keep_counting(), name="usage")
-            group.create_task(self._keep_releasing(), name="budgets")
+        """Until cancelled; then all slots are given back, and what was used is written."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self.slots.run(), name="slots")
+                group.create_task(self._keep_checking(), name="keys")
+                group.create_task(self._keep_counting(), name="usage")
+                group.create_task(self._keep_releasing(), name="budgets")
+                if self._tokens is not None:
+                    group.create_task(self._tokens.keep_keys_fresh(), name="token keys")
+        finally:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LAST_WRITE_LIMIT_S):
+                    await self._write_usage()
+
+    @property
+    def usage_dropped(self) -> int:
+        """Keys whose use was not counted any more, as too much waited to be written."""
+        return self._ledger.dropped
 
     async def usage(self, holder_id: str) -> Month:
         """What a key has used, with all that this worker has counted. Raises Unanswered."""
@@ -96,9 +111,15 @@ class Holders:
                     session.end(CLOSES["key_revoked"])
 
     async def _ended(self) -> set[Holder]:
-        ended: set[Holder] = set()
+        holders = {session.holder for session in self._hub.sessions}
         keys_are_there = True
-        for holder in {session.holder for session in self._hub.sessions}:
+        try:
+            # Some hundreds with one question: one by one, ten thousand would take seconds.
+            await self.keys.refresh([holder.id for holder in holders if holder.proof])
+        except KeysUnavailable:
+            keys_are_there = False
+        ended: set[Holder] = set()
+        for holder in holders:
             now_us = moment(self._clock).utc_us
             if holder.ends_us is not None and holder.ends_us <= now_us:
                 ended.add(holder)

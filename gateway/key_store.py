@@ -1,9 +1,8 @@
 """EDGE (redis): the keys, in one hash by id; and a worker's bounded memory of those it knows."""
 
-import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, TypeVar
 
 import msgspec
@@ -12,12 +11,14 @@ from redis.exceptions import RedisError
 
 from feeds.market import Clock
 from gateway.keys import Holder, KeyRecord, id_in
+from gateway.patience import patience
 
 _log = logging.getLogger(__name__)
 
 KEYS_KEY: Final = "tickgate:keys"
 
 _REMEMBERED_MAX = 10_000
+_READ_AT_ONCE: Final = 500
 _ANSWER_LIMIT_S = 1.0
 _TRIES_MAX = 20
 """Of a change that others' changes of the same key come between."""
@@ -91,6 +92,11 @@ class KeyStore:
     async def get(self, key_id: str) -> KeyRecord | None:
         row = await self._redis.hget(KEYS_KEY, key_id)
         return None if row is None else _record_in(row)
+
+    async def get_some(self, key_ids: Sequence[str]) -> Sequence[KeyRecord | None]:
+        """The same of each, with one question."""
+        rows = await self._redis.hmget(KEYS_KEY, key_ids)
+        return [None if row is None else _record_in(row) for row in rows]
 
     async def revoke(self, key_id: str) -> KeyRecord | None:
         """The record as revoked; None where there is no such key. Twice is once.
@@ -183,18 +189,34 @@ class KnownKeys:
         if known is not None and now_s - known[1] < cache_s:
             return known[0]
         try:
-            async with asyncio.timeout(_ANSWER_LIMIT_S):
+            async with patience(_ANSWER_LIMIT_S):
                 record = await self.store.get(key_id)
         except (RedisError, OSError, TimeoutError) as error:
             self.failures += 1
             if known is not None and now_s - known[1] < self._grace_s:
                 return known[0]
             raise KeysUnavailable("the keys can't be read just now") from error
+        self._remember(key_id, record, now_s)
+        return record
+
+    async def refresh(self, key_ids: Sequence[str]) -> None:
+        """Reads many anew, for who looks at all of them next. Raises KeysUnavailable."""
+        for first in range(0, len(key_ids), _READ_AT_ONCE):
+            some, now_s = key_ids[first : first + _READ_AT_ONCE], self._clock.monotonic_s()
+            try:
+                async with patience(_ANSWER_LIMIT_S):
+                    records = await self.store.get_some(some)
+            except (RedisError, OSError, TimeoutError) as error:
+                self.failures += 1
+                raise KeysUnavailable("the keys can't be read just now") from error
+            for key_id, record in zip(some, records, strict=True):
+                self._remember(key_id, record, now_s)
+
+    def _remember(self, key_id: str, record: KeyRecord | None, now_s: float) -> None:
         if record is None:
             self._known.pop(key_id, None)
-            return None
+            return
         self._known[key_id] = (record, now_s)
         self._known.move_to_end(key_id)
         if len(self._known) > _REMEMBERED_MAX:
             self._known.popitem(last=False)
-        return record

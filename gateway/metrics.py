@@ -145,6 +145,20 @@ METRICS: Final[tuple[Metric[Observed], ...]] = (
         lambda seen: seen.worker.holders.keys.failures,
     ),
     Metric(
+        "tickgate_limits_local",
+        "gauge",
+        (),
+        "1 while Redis is away and this worker enforces its share of the limits alone, else 0.",
+        lambda seen: int(seen.worker.holders.limits.is_away),
+    ),
+    Metric(
+        "tickgate_usage_dropped_total",
+        "counter",
+        (),
+        "Keys whose counted use was given up, as too many waited for Redis to take it.",
+        lambda seen: seen.worker.holders.usage_dropped,
+    ),
+    Metric(
         "tickgate_outbox_sessions",
         "gauge",
         (),
@@ -178,6 +192,20 @@ METRICS: Final[tuple[Metric[Observed], ...]] = (
         (),
         "Connections to Redis that ended.",
         lambda seen: seen.worker.bus.connection,
+    ),
+    Metric(
+        "tickgate_bus_heartbeat_age_seconds",
+        "gauge",
+        (),
+        "Since the heartbeat that is published every second came back from Redis.",
+        lambda seen: seen.worker.bus.counts.beat_age_s,
+    ),
+    Metric(
+        "tickgate_bus_round_trip_seconds",
+        "histogram",
+        (),
+        "From publishing a heartbeat to hearing it.",
+        lambda seen: seen.worker.bus.counts.round_trip_s,
     ),
     Metric(
         "tickgate_bus_reads_total",

@@ -47,6 +47,19 @@ class Outbox:
     `channels` are the session's subscriptions, which change only behind a frame that seals them.
     """
 
+    __slots__ = (
+        "_backlog",
+        "_channels",
+        "_counts",
+        "_encoding",
+        "_lag_told",
+        "_late",
+        "_limits",
+        "full_since_s",
+        "is_throttled",
+        "must_close",
+    )
+
     def __init__(
         self,
         limits: OutboxLimits,

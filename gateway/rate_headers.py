@@ -33,6 +33,14 @@ def connection_headers(plan: Plan) -> dict[str, str]:
     return {"RateLimit-Policy": quota, "RateLimit": '"connections";r=0'} | retry_after(1.0)
 
 
+def failure_headers(per_minute: int, wait_s: float) -> dict[str, str]:
+    """Of what is refused because too many wrong keys came from its address."""
+    return {
+        "RateLimit-Policy": f'"failures";q={per_minute};w=60',
+        "RateLimit": f'"failures";r=0;t={math.ceil(wait_s)}',
+    } | retry_after(wait_s)
+
+
 def retry_after(wait_s: float) -> dict[str, str]:
     """In whole seconds, which is all that the header can tell; at least one."""
     return {"Retry-After": str(max(1, math.ceil(wait_s)))}

@@ -10,6 +10,8 @@ from typing import Final
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, RedisError
 
+from gateway.patience import patience
+
 Argument = str | int | float | bytes
 Answer = list[int]
 
@@ -61,7 +63,7 @@ class ScriptCalls:
     async def _send_some(self) -> None:
         batch = [self._waiting.popleft() for _ in range(min(_BATCH_MAX, len(self._waiting)))]
         try:
-            async with asyncio.timeout(self._answer_limit_s):
+            async with patience(self._answer_limit_s):
                 await self._send(batch)
         except (RedisError, OSError, TimeoutError) as error:
             for call in batch:

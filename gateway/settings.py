@@ -17,6 +17,12 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The port to listen on; 0 for any free one."""
     workers: int = 1
     """Processes that share the port."""
+    origins: tuple[str, ...] = ()
+    """Sites whose pages may connect, as browsers write them: https://desk.example; * for any. Pages
+    from this gateway's own address always may; programs, which name no origin, too."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed:
+    10.0.0.7, 10.1.0.0/16. The limits by address are then those of their clients."""
     heartbeat_ms: int = 5_000
     """A connection without data for this long gets a heartbeat."""
     ping_interval_s: float = 20.0
@@ -28,7 +34,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bus_answer_limit_s: float = 2.0
     """Seconds that Redis may take to open a channel before the subscriber is told to retry."""
     bus_silence_limit_s: float = 3.0
-    """Seconds without a byte from Redis, which is pinged every second, before reconnecting."""
+    """Seconds without the heartbeat that is published every second, before reconnecting."""
     feed_silence_limit_s: float = 3.0
     """Seconds without a venue's status, which comes every second, before it counts as stale."""
     key_cache_s: float = 2.0
@@ -55,11 +61,22 @@ class GatewaySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     failures_per_minute: int = 10
     """Wrong keys from one address within a minute before it is refused with 429."""
     usage_interval_s: float = 5.0
-    """Seconds between two writings of what keys have used; a worker that dies loses so much."""
+    """Seconds between two writings of what keys have used; one that is killed loses as much."""
     bad_messages_max: int = 10
     """Malformed messages within 60 s before a client is closed with 1008."""
+    refused_commands_max: int = 100
+    """Commands refused as too many within 60 s before a client is closed with 4101."""
     shutdown_limit_s: float = 5.0
     """Seconds that connections have to end when the gateway is asked to stop."""
+
+
+class TlsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """TLS for the gateway's public port: both files, or none."""
+
+    cert: str = ""
+    """The file of the certificate and its chain (PEM), read again on SIGHUP; empty: no TLS."""
+    key: str = ""
+    """The file of its key (PEM)."""
 
 
 class AdminSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -72,6 +89,9 @@ class AdminSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     port: int = 9787
     """The feeds process'; gateway workers take the ports behind it, one each. 0 for any free ones,
     which are printed. A process whose port is taken says so, and goes on without metrics."""
+    hosts: tuple[str, ...] = ()
+    """Names by which these listeners may be asked for, besides addresses, `localhost` and
+    admin.host: those in the URLs of your Prometheus, for example."""
     token_file: str = ""
     """What requests to /keys must show is in this file, which is made where there is none; empty:
     `admin-token` in the data directory."""
@@ -90,6 +110,8 @@ class TokenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The issuer's JSON Web Key Set: a file, or https://…; for HS256 the file of the secret."""
     refresh_s: float = 60.0
     """Seconds between two readings of the keys, however many tokens name one that is not known."""
+    keys_age_max_s: float = 600.0
+    """Seconds after which the keys are read again in any case: one that was taken back is over."""
     leeway_s: float = 5.0
     """Seconds that the issuer's clock may be off."""
     age_max_s: float = 86_400.0

@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from gateway.cancelling import stop_if_cancelled
 from gateway.limit_store import WORKERS_KEY, LimitStore, slots_key
+from gateway.patience import patience
 from gateway.plans import OverLimit, Plan, share_of_count
 from gateway.script_calls import Unanswered
 
@@ -180,7 +181,7 @@ class Slots:
     async def _known_to_redis(self) -> list[tuple[str, str]]:
         """Holder and session of each slot that is this worker's there. Raises Unanswered."""
         try:
-            async with asyncio.timeout(self._renew_s):
+            async with patience(self._renew_s):
                 rows = await self._redis.smembers(f"tickgate:{{limits}}:worker:{self._worker_id}")
         except (RedisError, OSError, TimeoutError) as error:
             raise Unanswered(str(error)) from error

@@ -27,6 +27,7 @@ class _Trade(msgspec.Struct, frozen=True, gc=False):
     price: _Digits = msgspec.field(name="px")
     size: _Digits = msgspec.field(name="sz")
     side: Side
+    suspect: bool = False
 
 
 class _Newest(msgspec.Struct, frozen=True, gc=False):
@@ -50,6 +51,8 @@ class _Trades(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     venue_us: int | None = msgspec.field(name="t", default=None)
     received_us: int | None = msgspec.field(name="rx", default=None)
     published_us: int | None = msgspec.field(name="tx", default=None)
+    suspect: bool = False
+    """One of them is: the range and the average may be its doing."""
 
 
 class Price(NamedTuple):
@@ -73,6 +76,8 @@ class Tally(NamedTuple):
     """The sum of price x size."""
     high: Price
     low: Price
+    is_suspect: bool = False
+    """A trade of them is marked `suspect`."""
 
     def average(self) -> str:
         """Turnover / volume, rounded half to even; the high, where nothing but zeros was traded."""
@@ -96,6 +101,7 @@ class Tally(NamedTuple):
             last.venue_us,
             last.received_us,
             last.published_us,
+            self.is_suspect,
         )
         return _encode(trades)
 
@@ -105,6 +111,7 @@ def sum_of(tallies: Sequence[Tally]) -> Tally:
     add = _EXACT.add
     volume = bought = turnover = _NOTHING
     high, low = tallies[0].high, tallies[0].low
+    is_suspect = False
     for one in tallies:
         volume = add(volume, one.volume)
         turnover = add(turnover, one.turnover)
@@ -114,7 +121,8 @@ def sum_of(tallies: Sequence[Tally]) -> Tally:
             high = one.high
         if one.low.number < low.number:
             low = one.low
-    return Tally(volume, bought, turnover, high, low)
+        is_suspect = is_suspect or one.is_suspect
+    return Tally(volume, bought, turnover, high, low, is_suspect)
 
 
 _decode = msgspec.json.Decoder(_Trade).decode
@@ -137,4 +145,4 @@ def tally_of(payload: bytes) -> Tally | None:
         return None
     bought = size if trade.side == "buy" else _NOTHING
     high = Price(price, trade.price)
-    return Tally(size, bought, turnover, high, high)
+    return Tally(size, bought, turnover, high, high, trade.suspect)

@@ -3,7 +3,6 @@
 A ticket stands in a URL, so it must be worth nothing to who reads it later. Redis keeps its hash.
 """
 
-import asyncio
 import hashlib
 import re
 import secrets
@@ -14,6 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from gateway.keys import Holder
+from gateway.patience import patience
 
 LIFE_MS: Final = 30_000
 
@@ -38,7 +38,7 @@ class Tickets:
         """A new ticket. Raises TicketsUnavailable."""
         ticket = f"tt_{secrets.token_urlsafe(32)}"
         try:
-            async with asyncio.timeout(_ANSWER_LIMIT_S):
+            async with patience(_ANSWER_LIMIT_S):
                 await self._redis.set(_place(ticket), _encode(holder), px=LIFE_MS)
         except (RedisError, OSError, TimeoutError) as error:
             raise TicketsUnavailable("no tickets can be had just now") from error
@@ -52,7 +52,7 @@ class Tickets:
         if not _SHAPE.match(ticket):
             return None
         try:
-            async with asyncio.timeout(_ANSWER_LIMIT_S):
+            async with patience(_ANSWER_LIMIT_S):
                 row = await self._redis.getdel(_place(ticket))
         except (RedisError, OSError, TimeoutError) as error:
             raise TicketsUnavailable("tickets can't be looked at just now") from error

@@ -1,12 +1,14 @@
 """EDGE: the keys that tokens (JWT) are verified with: a secret's file, or a JWKS by file or URL.
 
-They are read at the start, and again, not more often than is allowed, when a token names one that
-is not known. Whatever is fetched is bounded in size and time; a fetch that fails keeps what was.
+They are read at the start, now and then, and, not more often than is allowed, when a token names
+one that is not known. Whatever is fetched is bounded in size and time; a fetch that fails keeps
+what was.
 """
 
 import asyncio
 import contextlib
 import logging
+import math
 import ssl
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
@@ -17,6 +19,7 @@ from urllib.parse import urlsplit, urlunsplit
 import msgspec
 
 from feeds.market import Clock
+from gateway.cancelling import stop_if_cancelled
 from gateway.settings import Algorithm
 
 if TYPE_CHECKING:
@@ -66,13 +69,20 @@ class TokenKeys:
     """All that may have signed a token, of one source."""
 
     def __init__(
-        self, source: str, algorithm: Algorithm, clock: Clock, *, refresh_s: float
+        self,
+        source: str,
+        algorithm: Algorithm,
+        clock: Clock,
+        *,
+        refresh_s: float,
+        age_max_s: float = math.inf,
     ) -> None:
         """`source`: a path, or a URL with https (http where it is this machine)."""
         self._source = source
         self._algorithm: Algorithm = algorithm
         self._clock = clock
         self._refresh_s = refresh_s
+        self._age_max_s = age_max_s
         self._keys: list[TokenKey] = []
         self._read_s = float("-inf")
         self._reading = asyncio.Lock()
@@ -87,6 +97,14 @@ class TokenKeys:
         except TimeoutError:
             raise TokenKeysError(f"the keys of tokens don't come from {self._source}") from None
         self._keys = keys_in(text, self._algorithm)
+
+    async def keep_fresh(self) -> None:
+        """Until cancelled: one that was taken out of the set is to verify nothing any more."""
+        while math.isfinite(self._age_max_s):
+            stop_if_cancelled()
+            await asyncio.sleep(self._age_max_s)
+            async with self._reading:
+                await self._load_again()
 
     async def find(self, kid: str | None) -> "PyJWK | bytes | None":
         """The key of that name, or the only one where a token names none; None: there is none."""

@@ -78,6 +78,10 @@ class Tokens:
         self._jws = PyJWS(algorithms=[settings.algorithm])
         self._jws_error = PyJWTError
 
+    async def keep_keys_fresh(self) -> None:
+        """Until cancelled."""
+        await self._keys.keep_fresh()
+
     async def holder(self, token: str) -> Holder:
         """Whose it is, and what they may see. Raises TokenRefused."""
         header = self._header(token)

@@ -73,3 +73,16 @@ def test_of_trades_of_nothing_the_average_is_the_high() -> None:
 )
 def test_what_is_no_trade_has_no_tally(wrong: bytes) -> None:
     assert tally_of(wrong) is None
+
+
+@pytest.mark.parametrize("suspects", [[], [0], [2]])
+def test_a_suspect_trade_makes_what_stands_for_it_suspect(suspects: list[int]) -> None:
+    trades = [
+        msgspec.json.encode(
+            {"px": "10", "sz": "1", "side": "buy"} | ({"suspect": True} if at in suspects else {})
+        )
+        for at in range(3)
+    ]
+    tallies = [one for payload in trades if (one := tally_of(payload)) is not None]
+    told = msgspec.json.decode(sum_of(tallies).payload(trades[-1]))
+    assert told.get("suspect", False) is bool(suspects)

@@ -4,7 +4,7 @@
 the whole table of attacks at once, one attacker each, in a process of their own. Compared is the
 clients' p99; and of each attack, how long its longest connection lived beyond its deadline. Where
 there are two cores only, attackers and clients share one. Needs a C compiler.
-`python -m bench.hostile`.
+`python -m bench.hostile`; `--each 50 --only "command flood"` is a crowd of one kind.
 """
 
 import argparse
@@ -14,7 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from redis.asyncio import Redis
@@ -64,7 +64,18 @@ class Pair(msgspec.Struct, frozen=True):
     attacked: Fared
 
 
-def run(rig: Rig, seconds: float, *, with_attacks: bool) -> Fared:
+class Attackers(NamedTuple):
+    """Of one run."""
+
+    each: int
+    """Of each attack."""
+    only: Sequence[str]
+    """Attacks; none: all."""
+    plan: str
+    """Of their key."""
+
+
+def run(rig: Rig, seconds: float, attackers: Attackers | None) -> Fared:
     ticks = round(_TICKS_PER_S * seconds / _CHANNELS) * _CHANNELS
     expected = ticks * _CLIENTS // _CHANNELS
     client = rig.client(
@@ -73,7 +84,7 @@ def run(rig: Rig, seconds: float, *, with_attacks: bool) -> Fared:
     rig.await_quiet()
     before, peak = memory_of(rig.gateway_id), Peak(rig.gateway_id)
     outcomes: list[Outcome] = []
-    with peak.watching(), _attacking(rig, seconds, outcomes, wanted=with_attacks):
+    with peak.watching(), _attacking(rig, seconds, outcomes, attackers):
         hearing = rig.hear([client], _CHANNELS, _TICKS_PER_S, ticks)
     [heard] = hearing.heard
     return Fared(
@@ -88,16 +99,17 @@ def run(rig: Rig, seconds: float, *, with_attacks: bool) -> Fared:
 
 @contextmanager
 def _attacking(
-    rig: Rig, seconds: float, outcomes: list[Outcome], *, wanted: bool
+    rig: Rig, seconds: float, outcomes: list[Outcome], attackers: Attackers | None
 ) -> Iterator[None]:
-    """Fills `outcomes` at the end of the block."""
-    if not wanted:
+    """Fills `outcomes` at the end of the block. None: nobody attacks."""
+    if attackers is None:
         yield
         return
-    key = asyncio.run(_hostile_key(rig.redis_path))
+    key = asyncio.run(_hostile_key(rig.redis_path, attackers.plan))
     names = [channel(number) for number in range(_CHANNELS)]
     limit_s = seconds + 2 * _SETTLE_S
-    words = (sys.executable, "-m", "bench.hostile.attackers", rig.port, key, limit_s, *names)
+    who = (attackers.each, ",".join(attackers.only))
+    words = (sys.executable, "-m", "bench.hostile.attackers", rig.port, key, limit_s, *who, *names)
     process = run_pinned(OTHERS_CORE, *words)
     try:
         assert process.stdout is not None
@@ -113,10 +125,10 @@ def _attacking(
         process.wait()
 
 
-async def _hostile_key(path: str) -> str:
+async def _hostile_key(path: str, plan: str) -> str:
     """One that is good: of the attackers, too, most have one."""
     async with Redis.from_url(f"unix://{path}") as redis:
-        return (await KeyStore(redis, SystemClock()).create("hostile", "unlimited"))[1]
+        return (await KeyStore(redis, SystemClock()).create("hostile", plan))[1]
 
 
 def asked(pairs: Sequence[Pair]) -> list[Asked]:
@@ -162,6 +174,8 @@ def attacks_shown(pairs: Sequence[Pair]) -> Table:
         table.add_column(title, justify="right")
     for row in ATTACKS:
         ones = [one for pair in pairs for one in pair.attacked.attacks if one.attack == row.name]
+        if not ones:
+            continue
         answers = {answer for one in ones for answer in one.answers}
         table.add_row(
             row.name,
@@ -179,17 +193,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.hostile", description=__doc__.splitlines()[0])
     # Long enough for the gateway's patience with a stalled reader to end.
     add_options(parser, seconds=30.0)
+    parser.add_argument("--each", type=int, default=1, help="attackers of each attack [1]")
+    names = ", ".join(attack.name for attack in ATTACKS)
+    parser.add_argument("--only", nargs="*", default=[], metavar="ATTACK", help=f"of {names} [all]")
+    parser.add_argument("--plan", default="unlimited", help="of their key [unlimited]")
     options = parser.parse_args()
+    if unknown := set(options.only) - {attack.name for attack in ATTACKS}:
+        parser.error(f"no such attack: {', '.join(sorted(unknown))}")
+    attackers = Attackers(options.each, options.only, options.plan)
     stay_off_the_server_core()
     pairs: list[Pair] = []
     with compiled() as program:
         for number in range(options.repeats):
             both = []
-            for with_attacks in (False, True):
-                told = "all attacks" if with_attacks else "alone"
+            for who in (None, attackers):
+                told = "alone" if who is None else ", ".join(who.only) or "all attacks"
                 print(f"hostile, repeat {number + 1} of {options.repeats}: {told}", file=sys.stderr)
                 with rig(program, channels=_CHANNELS) as one:
-                    both.append(run(one, options.seconds, with_attacks=with_attacks))
+                    both.append(run(one, options.seconds, who))
             pairs.append(Pair(*both))
     rows = asked(pairs)
     screen = console()

@@ -23,9 +23,15 @@ def fuzz(kind: str, seed: int, first: int, count: int, processes: int) -> list[s
         (kind, seed, at, min(_SHARE, first + count - at))
         for at in range(first, first + count, _SHARE)
     ]
+    found: list[str] = []
     # Not forked: an event loop and open sockets are no inheritance.
     with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        found = [one for one in pool.starmap(run_share, shares, chunksize=1) if one is not None]
+        for done, one in enumerate(pool.imap_unordered(run_share, shares), start=1):
+            if one is not None:
+                print(one, file=sys.stderr, flush=True)
+                found.append(one)
+            if sys.stderr.isatty():
+                print(f"{kind}: {done} of {len(shares)} shares", file=sys.stderr, end="\r")
     took_s = time.monotonic() - began_s
     print(f"{kind}: {count:,} inputs, {len(found)} found, {took_s:.0f} s", flush=True)
     return found
@@ -44,7 +50,6 @@ def main() -> int:
     found: list[str] = []
     for kind in options.kinds or FUZZES:
         found += fuzz(kind, options.seed, options.first, options.inputs, options.processes)
-    print(*found, sep="\n\n", file=sys.stderr)
     return 1 if found else 0
 
 

@@ -6,6 +6,7 @@ from typing import Final
 from tests.fuzz.commands import fuzz_json, fuzz_msgpack
 from tests.fuzz.echoing import fuzz_frames
 from tests.fuzz.talking import fuzz_positions, fuzz_talk
+from tests.fuzz.tokens import fuzz_tokens
 
 Fuzz = Callable[[int, int, int], None]
 """Seed, number of the first input, how many."""
@@ -15,12 +16,14 @@ FUZZES: Final[dict[str, Fuzz]] = {
     "json": fuzz_json,
     "msgpack": fuzz_msgpack,
     "positions": fuzz_positions,
+    "tokens": fuzz_tokens,
     "talk": fuzz_talk,
 }
 
 
-def run_share(kind: str, seed: int, first: int, count: int) -> str | None:
-    """What was found."""
+def run_share(share: tuple[str, int, int, int]) -> str | None:
+    """What was found: of a kind, by a seed, from a number on, in so many."""
+    kind, seed, first, count = share
     try:
         FUZZES[kind](seed, first, count)
     except Exception as error:

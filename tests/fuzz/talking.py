@@ -7,8 +7,8 @@ Every command is answered once, whatever it says; nothing that a client says end
 import asyncio
 import logging
 import tempfile
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -20,6 +20,8 @@ from redis.asyncio import Redis
 from feeds.market import Channel, SystemClock
 from feeds.market.position import SEQ_MAX
 from gateway.key_store import KeyStore
+from gateway.server.rules import RuledProtocol
+from gateway.server.websocket import StreamProtocol
 from tests.conftest import RedisServer
 from tests.fuzz.commands import json_command, msgpack_command
 from tests.fuzz.found import Found
@@ -33,12 +35,28 @@ _TICKS: Final = 30
 _ANSWERS: Final = {"ack", "error", "list", "pong"}
 
 
-class _Faults(logging.Handler):
+class _LiftedRules(RuledProtocol):
+    frames_per_s = frames_burst = 1_000_000
+
+
+class _LiftedProtocol(StreamProtocol):
+    rules_class = _LiftedRules
+
+
+class Faults(logging.Handler):
     """Keeps whatever is logged as an error."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.heard: list[str] = []
+
+    @contextmanager
+    def heard_here(self) -> Iterator[None]:
+        logging.getLogger().addHandler(self)
+        try:
+            yield
+        finally:
+            logging.getLogger().removeHandler(self)
 
     def emit(self, record: logging.LogRecord) -> None:
         self.heard.append(self.format(record))
@@ -46,15 +64,14 @@ class _Faults(logging.Handler):
 
 @asynccontextmanager
 async def _talking(encoding: str) -> AsyncIterator[Client]:
-    settings = changed(QUICK, bad_messages_max=10**9, slow_limit_s=60.0)
-    faults = _Faults()
-    logging.getLogger().addHandler(faults)
-    with tempfile.TemporaryDirectory(prefix="tg-") as directory:
+    settings = changed(QUICK, bad_messages_max=10**9, refused_commands_max=10**9, slow_limit_s=60.0)
+    faults = Faults()
+    with tempfile.TemporaryDirectory(prefix="tg-") as directory, faults.heard_here():
         server = RedisServer(Path(directory))
         server.start()
         try:
             async with (
-                gateway_on(server.url, settings) as gateway,
+                gateway_on(server.url, settings, stock_protocol=_LiftedProtocol) as gateway,
                 Redis.from_url(server.url) as redis,
                 publishing_on(server.url) as publish,
             ):
@@ -66,7 +83,6 @@ async def _talking(encoding: str) -> AsyncIterator[Client]:
                     assert (await client.ask("ping"))["type"] == "pong"
         finally:
             server.kill()
-            logging.getLogger().removeHandler(faults)
     assert not faults.heard, f"the gateway logged {faults.heard[:5]}"
 
 

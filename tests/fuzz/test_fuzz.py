@@ -7,6 +7,7 @@ import pytest
 from tests.fuzz.commands import fuzz_json, fuzz_msgpack
 from tests.fuzz.echoing import fuzz_frames
 from tests.fuzz.talking import fuzz_positions, fuzz_talk
+from tests.fuzz.tokens import fuzz_tokens
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -25,3 +26,7 @@ def test_any_command_is_answered_once_and_ends_nothing() -> None:
 
 def test_any_position_is_answered_with_recovered_or_a_reset() -> None:
     fuzz_positions(1, 0, 1_000)
+
+
+def test_any_bent_token_is_refused_and_nothing_else_happens() -> None:
+    fuzz_tokens(1, 0, 5_000)
