@@ -9,7 +9,7 @@ LOCKED := $(if $(shell command -v flock),flock Makefile)
 READY := $(LOCKED) $(MAKE) --no-print-directory --silent
 
 .PHONY: help run test lint types format lock clean
-.PHONY: bench bench-peers bench-hostile bench-limits autobahn fuzz
+.PHONY: bench bench-peers bench-hostile bench-limits autobahn fuzz simulate chaos soak
 .DELETE_ON_ERROR:
 
 help:
@@ -23,6 +23,9 @@ help:
 	@echo 'make bench-limits   one key against four workers'
 	@echo 'make autobahn the Autobahn Testsuite; needs Docker or a Python 2.7'
 	@echo 'make fuzz     a million inputs of each kind; ARGS="json --inputs 10000"'
+	@echo 'make simulate 10,000 seeded simulations of the core; SEEDS=500'
+	@echo 'make chaos    random faults on real processes; FAULTS=100 SEED=1'
+	@echo 'make soak     ten minutes of comings and goings; MINUTES=10'
 	@echo 'make format   ruff: put the code into its format'
 	@echo 'make lock     compile requirements*.lock from pyproject.toml; UPGRADE=--upgrade'
 	@echo 'make clean    remove the environment and all caches (API keys in .tickgate stay)'
@@ -66,7 +69,19 @@ autobahn:
 
 fuzz:
 	@$(READY) $(VENV)/.ready-to-test
-	@$(BIN)/python -m tests.fuzz $(or $(ARGS),frames json msgpack positions)
+	@$(BIN)/python -m tests.fuzz $(or $(ARGS),frames json msgpack positions tokens)
+
+simulate:
+	@$(READY) $(VENV)/.ready-to-test
+	@$(BIN)/python -m tests.simulation --seeds $(or $(SEEDS),10000)
+
+chaos:
+	@$(READY) $(VENV)/.ready-to-test
+	@$(BIN)/python -m tests.chaos --faults $(or $(FAULTS),100) $(if $(SEED),--seed $(SEED))
+
+soak:
+	@$(READY) $(VENV)/.ready-to-bench
+	@$(BIN)/python -m bench.soak --seconds $$(( $(or $(MINUTES),10) * 60 ))
 
 format:
 	@$(READY) $(VENV)/.ready-to-test

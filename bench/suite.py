@@ -53,6 +53,14 @@ PARTS: Final = (
         "bench.fanout.conflation",
         "--seconds 1 --repeats 1 --connections 200",
     ),
+    Part(
+        "stalled",
+        "bench.fanout.stalled",
+        "--seconds 8 --repeats 1 --consumers 10 --ticks-per-s 1000"
+        " --outbox-age-max-s 0.5 --slow-limit-s 1",
+    ),
+    Part("reconnect", "bench.reconnect", "--seconds 2 --repeats 1 --connections 200"),
+    Part("derived", "bench.derived", "--seconds 1 --repeats 1"),
 )
 
 

@@ -1,0 +1,1 @@
+"""A crowd that comes back all at once: `python -m bench.reconnect`."""

@@ -1,0 +1,238 @@
+"""A client: what it wants, when it is slow or away, and the account of all that it is told."""
+
+from collections.abc import Callable
+from random import Random
+from typing import Any, Final
+
+import msgspec
+
+from feeds.market import Channel
+from gateway.errors import CLOSES
+from gateway.frames import unframed
+from gateway.protocol import EncodingName, Gap, Reset, Subscribe, Unsubscribe
+from gateway.rates import RATES, served
+from gateway.subscriber import Missed, Reconnecting, Subscriber, Terms
+from tests.simulation.account import Account
+from tests.simulation.socket import Socket
+from tests.simulation.truth import Violation
+
+_DECODERS: Final = {"json": msgspec.json.decode, "msgpack": msgspec.msgpack.decode}
+_ENCODERS: Final = {"json": msgspec.json.encode, "msgpack": msgspec.msgpack.encode}
+
+
+class Client:
+    """Drives the product's Subscriber, and checks both what it gets and what it makes of it."""
+
+    def __init__(
+        self,
+        name: str,
+        random: Random,
+        encoding: EncodingName,
+        *,
+        account: Callable[[Channel, set[str]], Account],
+        now_s: Callable[[], float],
+        record: Callable[[str, bytes], None],
+    ) -> None:
+        self.name = name
+        self.random = random
+        self.encoding: EncodingName = encoding
+        self.plan_is_narrow = False
+        self.wanted: dict[str, Terms] = {}
+        self.socket: Socket | None = None
+        self.back_at_s = 0.0
+        self.accounts: dict[str, Account] = {}
+        self._subscriber = Subscriber(Random(random.random()))
+        self._new_account = account
+        self._now_s = now_s
+        self._record = record
+        self._sent: dict[Any, Subscribe | Unsubscribe] = {}
+        self._ended: set[str] = set()
+        """Channels whose unsubscription was acknowledged on this connection."""
+        self._told_to: dict[str, int] = {}
+        """By channel, the last seq that the Subscriber has passed on or told as missing."""
+        self._newest_may_come: set[str] = set()
+        """Channels of which the newest value up to there may follow."""
+        self._blame: set[str] = set()
+
+    # What it does.
+
+    def connected(self, socket: Socket) -> None:
+        self.socket = socket
+        self.accounts.clear()
+        self._sent.clear()
+        self._ended.clear()
+        self._blame = {"plan"} if self.plan_is_narrow else set()
+        self._subscriber.connected()
+        self._send()
+
+    def leave(self, away_s: float) -> None:
+        if self.socket is not None:
+            self.socket.drop()
+            self._away(away_s)
+
+    def want(self, channel: Channel, terms: Terms) -> None:
+        self.wanted[channel.name] = terms
+        self._ask(channel.name)
+
+    def want_no_more(self, name: str) -> None:
+        self.wanted.pop(name, None)
+        if self.socket is not None and name in self.accounts:
+            list(self._subscriber.unsubscribe([name]))
+            self._send()
+
+    def tend(self) -> None:
+        """What was refused for now is asked again."""
+        if self.socket is None or self.socket.is_leaving:
+            return
+        self._subscriber.due_in_s(self._now_s())
+        asked = {one for command in self._sent.values() for one in command.channels}
+        for name in self.wanted:
+            if name not in self.accounts and name not in asked:
+                self._ask(name)
+        for name in list(self.accounts):
+            if name not in self.wanted and name not in asked:
+                list(self._subscriber.unsubscribe([name]))
+        self._send()
+
+    def is_served(self) -> bool:
+        """Whether everything that it wants is up to date here."""
+        return (
+            self.socket is not None
+            and self.accounts.keys() == self.wanted.keys()
+            and not self._sent
+            and all(one.is_current() and one.shows_newest() for one in self.accounts.values())
+        )
+
+    def _ask(self, name: str) -> None:
+        if self.socket is not None:
+            list(self._subscriber.subscribe([name], self.wanted[name]))
+            self._send()
+
+    def _send(self) -> None:
+        assert self.socket is not None
+        while self._subscriber.unsent:
+            command = self._subscriber.unsent.popleft().command
+            if isinstance(command, Subscribe | Unsubscribe):
+                self._sent[command.id] = command
+            for name in getattr(command, "channels", ()):
+                if (account := self.accounts.get(name)) is not None:
+                    account.is_ending |= isinstance(command, Unsubscribe)
+                    account.is_changing |= isinstance(command, Subscribe)
+            packed = _ENCODERS[self.encoding](command)
+            self.socket.say(packed.decode() if self.encoding == "json" else packed)
+
+    # What it hears.
+
+    def hear(self, frames: bytes) -> None:
+        self._record(self.name, frames)
+        assert self.socket is not None
+        if self.socket.was_full:
+            self._blame.add("slow")
+        for payload in unframed(frames):
+            told = _DECODERS[self.encoding](payload)
+            self._check(told)
+            self._subscriber.hear(told, self._now_s())
+            self._check_passed_on()
+        self._send()
+
+    def closed(self, code: int) -> None:
+        self._record(self.name, b"%d" % code)
+        if code == CLOSES["internal"].code:
+            raise Violation(f"{self.name}: the gateway failed")
+        self._away(self.random.uniform(0.0, 0.5))
+
+    def _away(self, seconds: float) -> None:
+        self.socket = None
+        self.back_at_s = self._now_s() + seconds
+
+    def _check(self, told: dict[str, Any]) -> None:
+        match told:
+            case {"type": "ack"}:
+                self._check_ack(told)
+            case {"type": "error"}:
+                if told["code"] not in ("rate_limited", "replay_later"):
+                    raise Violation(f"{self.name}: {told}")
+                self._sent.pop(told["id"], None)
+            case {"ch": str() as name}:
+                if name not in self.accounts:
+                    why = "after its end" if name in self._ended else "before its ack"
+                    raise Violation(f"{self.name}: {name} is told {why}: {told}")
+                self.accounts[name].heard(told)
+            case _:
+                pass
+
+    def _check_ack(self, told: dict[str, Any]) -> None:
+        command = self._sent.pop(told["id"])
+        answered = [row["ch"] for row in (*told.get("ok", ()), *told.get("err", ()))]
+        if sorted(answered) != sorted(command.channels):
+            raise Violation(f"{self.name}: {told} is no answer to {command}")
+        for row in told.get("ok", ()):
+            name = row["ch"]
+            if isinstance(command, Unsubscribe):
+                self.accounts.pop(name, None)
+                self._told_to.pop(name, None)
+                self._ended.add(name)
+                continue
+            channel = Channel.parse(name)
+            account = self.accounts.setdefault(name, self._new_account(channel, self._blame))
+            self._ended.discard(name)
+            since = _plain((command.since or {}).get(name))
+            rate, on_lag = _served(channel, command)
+            if row["rate"] != rate:
+                raise Violation(f"{self.name}: {row} instead of {rate}")
+            account.acked(row, since, rate, on_lag)
+            if name not in self._told_to:
+                self._begin(name, row.get("seq", 0))
+
+    def _check_passed_on(self) -> None:
+        """What the client's core makes of it: each seq once, in order, or told as missing."""
+        messages = self._subscriber.messages
+        while messages:
+            match messages.popleft():
+                case Missed() as missed:
+                    if missed.why == "unannounced":
+                        raise Violation(f"{self.name}: {missed}")
+                    self._advance(missed.ch, missed.first, missed.last)
+                    self._newest_may_come.add(missed.ch)
+                case Gap() as gap:
+                    self._advance(gap.ch, gap.first, gap.last)
+                case Reset() as reset:
+                    self._begin(reset.ch, reset.seq)
+                case {"gw": _, "ch": str() as name, "seq": int() as seq} as told:
+                    is_conflated = Channel.parse(name).promises.conflation is not None
+                    count = told.get("n", 1) if is_conflated else 1
+                    self._advance(name, seq - count + 1, seq)
+                case Reconnecting() | _:
+                    pass
+
+    def _begin(self, name: str, seq: int) -> None:
+        self._told_to[name] = seq
+        self._newest_may_come.add(name)
+
+    def _advance(self, name: str, first: int, last: int) -> None:
+        at = self._told_to[name]
+        is_newest = name in self._newest_may_come and last <= at
+        self._newest_may_come.discard(name)
+        if is_newest:
+            return
+        account = self.accounts.get(name)
+        is_ending = account is not None and account.is_ending
+        if first <= at or (first > at + 1 and not is_ending):
+            raise Violation(f"{self.name}: the client's core tells {name} {first}..{last} at {at}")
+        self._told_to[name] = last
+
+
+def _plain(since: object) -> object:
+    """A Position as it is on the wire."""
+    return None if since is None else msgspec.to_builtins(since)
+
+
+def _served(channel: Channel, command: Subscribe) -> tuple[str, str]:
+    assert command.rate in RATES
+    rate = served(channel.promises, command.rate)
+    on_lag = command.on_lag or channel.promises.on_lag
+    if rate != "all" and on_lag == "gap":
+        on_lag = "conflate"
+    elif channel.promises.conflation is None and on_lag == "conflate":
+        on_lag = "gap"
+    return rate, on_lag
