@@ -36,7 +36,7 @@ run:
 
 test:
 	@$(READY) $(VENV)/.ready-to-test
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
 
 lint:
 	@$(READY) $(VENV)/.ready-to-test

@@ -1,7 +1,5 @@
 """Channels that are dead or torn beside others, and poisoned ticks, from a real socket."""
 
-import logging
-from collections.abc import AsyncIterator
 from random import Random
 
 import pytest
@@ -19,22 +17,6 @@ LOOPS = {"uvloop": uvloop.new_event_loop}
 PAIRS = ("BTC-USD", "ETH-USD")
 ASKED = [f"sub {symbol}" for symbol in PAIRS]
 BTC = "trade:toy:BTC-USD"
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[VenueServer]:
-    async with VenueServer() as started:
-        yield started
-
-
-@pytest.fixture(autouse=True)
-def _log_all(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "feeds")
-
-
-@pytest.fixture
-def sink() -> TickList:
-    return TickList()
 
 
 async def asked_of(side: Side, count: int) -> list[str | bytes]:

@@ -1,9 +1,7 @@
 """Connections that fall silent, break, are refused or refuse: each is met again, and named."""
 
 import asyncio
-import logging
 import time
-from collections.abc import AsyncIterator
 from random import Random
 
 import pytest
@@ -29,22 +27,6 @@ from tests.toy_venue import (
 from tests.venue_server import Side, TickList, VenueServer, running, until
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[VenueServer]:
-    async with VenueServer() as started:
-        yield started
-
-
-@pytest.fixture(autouse=True)
-def _log_all(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "feeds")
-
-
-@pytest.fixture
-def sink() -> TickList:
-    return TickList()
 
 
 async def test_a_silent_connection_is_left_and_opened_again(

@@ -1,9 +1,7 @@
 """The one runtime for all venues, against a real WebSocket server that misbehaves."""
 
 import asyncio
-import logging
 import time
-from collections.abc import AsyncIterator
 
 import pytest
 import uvloop
@@ -26,22 +24,6 @@ from tests.toy_venue import (
 from tests.venue_server import TickList, VenueServer, running, until
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[VenueServer]:
-    async with VenueServer() as started:
-        yield started
-
-
-@pytest.fixture(autouse=True)
-def _log_all(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "feeds")
-
-
-@pytest.fixture
-def sink() -> TickList:
-    return TickList()
 
 
 async def test_a_trade_reaches_the_sink_with_the_time_of_its_receipt(

@@ -1,7 +1,6 @@
 """Make before break: the next socket gives data before the old one goes, without gap or double."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from random import Random
 
 import pytest
@@ -29,17 +28,6 @@ LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 PATIENT = changed(overlap_s=60.0)
 """The old socket is left for no reason but that the venue ends it."""
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[VenueServer]:
-    async with VenueServer() as started:
-        yield started
-
-
-@pytest.fixture
-def sink() -> TickList:
-    return TickList()
 
 
 def ids(sink: TickList) -> list[int]:

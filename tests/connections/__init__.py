@@ -1,0 +1,1 @@
+"""One runtime for all venues, against a real WebSocket server that misbehaves."""
