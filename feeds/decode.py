@@ -73,7 +73,7 @@ def _file(name: str, venue: Venue, symbol: str | None, out: BinaryIO, err: TextI
             size = os.fstat(stream.fileno()).st_size
             pieces = chunks(stream)
             if size >= _LONG_FILE_BYTES and err.isatty() and not out.isatty():
-                pieces = stack.enter_context(_progress(name, size, err))(pieces)
+                pieces = stack.enter_context(_progress(Path(name).name, size, err))(pieces)
         for batch in read_batches(pieces):
             out.write(decoding.lines(batch))
             # A batch is what one read brought: of a pipe, nothing that is known waits in a buffer.
