@@ -37,8 +37,10 @@ class Pace:
         self._wind(at)
         self._is_over = False
         self._hub.flush(at.monotonic_s)
-        # Behind it: where a flush takes longer than the window, there is one still.
-        self._flushed_s = self._clock.monotonic_s()
+        # What came meanwhile waits for more: else, where a flush takes longer than the window,
+        # there would be none.
+        is_busy = self._window_s > 0 and self._bus.unread_bytes > 0
+        self._flushed_s = self._clock.monotonic_s() if is_busy else at.monotonic_s
 
     def flush_soon(self, at: Moment) -> None:
         """At once where the last flush is long ago; else at the end of the window, with more."""
