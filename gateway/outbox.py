@@ -14,6 +14,7 @@ is looked at some hundred messages at a time.
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from typing import Final, NamedTuple
 
 from feeds.market.channel import OnLag
@@ -23,7 +24,9 @@ from gateway.message import Message, Notice
 from gateway.protocol import By, EncodingName, Gap
 from gateway.subscription import Subscription
 
-_LATE_MAX: Final = 256
+_late_limits: Final = cycle(range(512, 1_024, 37))
+"""How many messages a full outbox leaves unlooked at: another number each, so that those of a
+group, which all get the same, don't do it all at once."""
 
 
 class OutboxLimits(NamedTuple):
@@ -54,6 +57,7 @@ class Outbox:
         "_encoding",
         "_lag_told",
         "_late",
+        "_late_limit",
         "_limits",
         "full_since_s",
         "is_throttled",
@@ -74,6 +78,7 @@ class Outbox:
         self._backlog = Backlog()
         self._late: list[Message | Notice] = []
         """What came while it is full, and has not been looked at yet."""
+        self._late_limit = next(_late_limits)
         self._lag_told = False
         self.full_since_s: float | None = None
         """When it was compacted, if it has not been emptied since."""
@@ -124,7 +129,7 @@ class Outbox:
                 self._compact(now_s)
         else:
             self._late += batch
-            if len(self._late) >= _LATE_MAX:
+            if len(self._late) >= self._late_limit:
                 self._look_at_late(now_s)
 
     def put(self, message: Message, on_lag: OnLag, now_s: float, *, in_place: bool = False) -> None:
@@ -222,15 +227,23 @@ class Outbox:
     def _compact(self, now_s: float) -> None:
         self.full_since_s = now_s
         waiting, self._backlog = self._backlog, Backlog()
+        neighbours: list[Message | Notice] = []
+        """Of batches that follow each other."""
+        put_s = now_s
         for entry in waiting:
+            if entry.batch:
+                put_s = put_s if neighbours else entry.put_s
+                neighbours += entry.batch
+                continue
+            self._overwrite_batch(neighbours, put_s)
+            neighbours = []
             if entry.message is not None:
                 self._overwrite(
                     entry.message, entry.on_lag, entry.put_s, first_lost=entry.first_lost
                 )
-            elif entry.batch:
-                self._overwrite_batch(entry.batch, entry.put_s)
             else:
                 self._backlog.append(entry)
+        self._overwrite_batch(neighbours, put_s)
 
     def _look_at_late(self, now_s: float) -> None:
         if self._late:
@@ -242,7 +255,11 @@ class Outbox:
         runs: dict[str, list[Message]] = {}
         for one in batch:
             if isinstance(one, Message):
-                runs.setdefault(one.channel, []).append(one)
+                run = runs.get(one.channel)
+                if run is None:
+                    runs[one.channel] = [one]
+                else:
+                    run.append(one)
             else:
                 self._overwrite_runs(runs, now_s)
                 runs = {}
