@@ -53,7 +53,6 @@ class Comeback:
         self._positions = {name: position_in(told) for name, told in since.items()}
         self._messages_left = MESSAGES_MAX
         self._bytes_left = BYTES_MAX
-        self._read: frozenset[str] = frozenset()
 
     def names(self, name: str) -> bool:
         """Whether one comes back to a channel."""
@@ -75,9 +74,8 @@ class Comeback:
                 wanted[name] = position.seq
         return wanted
 
-    def began(self, read: Iterable[str], waiting_bytes: int) -> None:
-        """Which of those streams were read; and what the client has been sent but not taken yet."""
-        self._read = frozenset(read)
+    def began(self, waiting_bytes: int) -> None:
+        """The streams were read; what the client has been sent but not taken yet."""
         self._bytes_left = BYTES_MAX - waiting_bytes
 
     def answer(self, topic: Topic, rate: str, hub: Hub, now_s: float) -> Answer:
@@ -92,8 +90,8 @@ class Comeback:
         if position.seq == last:
             return Answer(Fate.RECOVERED, [])
         if not topic.history.has(position.seq):
-            is_gone = name in self._read and not topic.history.reaches(position.seq)
-            return _LOST if is_gone else _LATER
+            # Otherwise Redis gave no answer, or it is forgotten again: we were long in coming here.
+            return _LOST if topic.history.is_gone(position.seq) else _LATER
         return self._spend(topic.history.between(position.seq, last), is_conflated=rate != ALL)
 
     def _is_near(self, topic: Topic, position: Position) -> bool:

@@ -150,8 +150,9 @@ class Conversation:
         readings = comeback.readings(
             topics[channel.name] for channel in wanted if self._worker.is_open(channel)
         )
-        read = await self._worker.recall(readings) if readings else set()
-        comeback.began(read, self._session.outbox.waiting_bytes)
+        if readings:
+            await self._worker.recall(readings)
+        comeback.began(self._session.outbox.waiting_bytes)
 
     def _answers(
         self, wanted: Sequence[Channel], command: Subscribe, comeback: Comeback

@@ -34,7 +34,7 @@ class Entries(NamedTuple):
 class History:
     """Of one epoch of a channel."""
 
-    __slots__ = ("_after", "_channel", "_last", "_recalled", "_ring")
+    __slots__ = ("_after", "_channel", "_gone_before", "_last", "_recalled", "_ring")
 
     def __init__(self, channel: str) -> None:
         self._channel = channel
@@ -42,12 +42,15 @@ class History:
         self._ring: deque[Entry] = deque()
         """All of `_after` to `_last`."""
         self._recalled: Entries | None = None
+        self._gone_before = 0
+        """What came after a lesser seq, the stream was seen not to have any more."""
 
     def begin(self, seq: int) -> None:
         """Nothing before that is known, or counts any more."""
         self._ring.clear()
         self._recalled = None
         self._after = self._last = seq
+        self._gone_before = 0
 
     def add(self, entry: Entry) -> None:
         """The next one."""
@@ -56,9 +59,14 @@ class History:
         if len(self._ring) > RING_MAX and not self._leads_on():
             self._drop()
 
-    def recall(self, entries: Entries) -> None:
-        """What the stream still has; of use until `forget`."""
+    def recall(self, entries: Entries | None, asked: int) -> None:
+        """What the stream still has after seq `asked`, if anything; of use until `forget`."""
         known = self._recalled
+        begins = self._last if entries is None else entries.after
+        if begins > asked:
+            self._gone_before = max(self._gone_before, begins)
+        if entries is None:
+            return
         if known is None or entries.last > known.last or entries.after < known.after:
             self._recalled = entries
 
@@ -68,9 +76,9 @@ class History:
         while len(self._ring) > RING_MAX:
             self._drop()
 
-    def reaches(self, after: int) -> bool:
-        """Whether what the stream still had went back to a seq."""
-        return self._recalled is not None and self._recalled.after <= after
+    def is_gone(self, after: int) -> bool:
+        """Whether what came after a seq can't be had any more: readings have shown it."""
+        return after < self._gone_before and not self.has(after)
 
     def has(self, after: int) -> bool:
         """Whether all is known that came after a seq."""

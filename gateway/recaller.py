@@ -15,13 +15,15 @@ from feeds.market import Clock, moment
 from gateway.bus import Bus
 from gateway.cancelling import stop_if_cancelled
 from gateway.hub import Hub
+from gateway.patience import patience
 
 _log = logging.getLogger(__name__)
 
 _ROUND_S: Final = 0.1
 _CHANNELS_MAX: Final = 4
 """Of one reading: 1,000 messages take 5 ms to decode, in which nobody else is served."""
-_REMEMBERED_S: Final = 2.0
+_REMEMBERED_S: Final = 5.0
+"""Of a crowd of 5,000 the last are answered some seconds after the reading that was for all."""
 
 
 class Recaller:
@@ -34,20 +36,19 @@ class Recaller:
         self._answer_limit_s = answer_limit_s
         self._after: dict[str, int] = {}
         """What the next round reads: after which seq."""
-        self._read: dict[str, asyncio.Future[bool]] = {}
-        """Whether it could be read: shared by all who ask before it."""
+        self._read: dict[str, asyncio.Future[None]] = {}
+        """Done when it was read, or could not be: shared by all who ask before it."""
         self._wake = asyncio.Event()
         self._recalled_s: dict[str, float] = {}
 
-    async def recall(self, wanted: Mapping[str, int]) -> set[str]:
-        """Has streams read after these seqs; those that were, within a bounded time."""
+    async def recall(self, wanted: Mapping[str, int]) -> None:
+        """Has streams read after these seqs; returns then, or after a bounded time."""
         loop = asyncio.get_running_loop()
         reads = {name: self._read.setdefault(name, loop.create_future()) for name in wanted}
         for name, after in wanted.items():
             self._after[name] = min(after, self._after.get(name, after))
         self._wake.set()
         await asyncio.wait(reads.values(), timeout=self._answer_limit_s)
-        return {name for name, read in reads.items() if read.done() and read.result()}
 
     async def run(self) -> None:
         """Reads what is wanted, in rounds, until cancelled."""
@@ -61,9 +62,9 @@ class Recaller:
             names = list(after)
             for start in range(0, len(names), _CHANNELS_MAX):
                 some = names[start : start + _CHANNELS_MAX]
-                was_read = await self._recall([(name, after[name]) for name in some])
+                await self._recall([(name, after[name]) for name in some])
                 for name in some:
-                    reads[name].set_result(was_read)
+                    reads[name].set_result(None)
             await asyncio.sleep(_ROUND_S - (self._clock.monotonic_s() - began_s))
 
     def tidy(self, now_s: float) -> None:
@@ -74,19 +75,18 @@ class Recaller:
                 if name in self._hub.topics:
                     self._hub.topics[name].history.forget()
 
-    async def _recall(self, wanted: list[tuple[str, int | None]]) -> bool:
+    async def _recall(self, wanted: list[tuple[str, int]]) -> None:
         try:
-            async with asyncio.timeout(self._answer_limit_s):
+            async with patience(self._answer_limit_s):
                 heads = await self._bus.heads(wanted)
         except (RedisError, OSError, TimeoutError) as error:
             _log.warning("histories can't be read (%s) channels=%d", error, len(wanted))
-            return False
+            return
         at = moment(self._clock)
-        for name, head in heads.items():
-            topic = self._hub.topics.get(name)
+        for name, asked in wanted:
+            head, topic = heads.get(name), self._hub.topics.get(name)
             if head is not None and topic is not None:
-                topic.recall(head.log, at)
+                topic.recall(head.log, asked, at)
                 self._recalled_s[name] = at.monotonic_s
         # Others are served between two readings.
         await asyncio.sleep(0)
-        return True

@@ -93,12 +93,11 @@ class Topic:
             return None
         return self._make(self.channel.name, publication.seq, publication.payload, at.utc_us)
 
-    def recall(self, log: Iterable[Publication], at: Moment) -> None:
-        """What its stream was read for, oldest first: for those who come back."""
+    def recall(self, log: Iterable[Publication], asked: int, at: Moment) -> None:
+        """What its stream was read for after a seq, oldest first: for those who come back."""
         of_now = (one for one in log if one.epoch == self.epoch)
         entries = entries_of(self.channel.name, of_now, partial(self.message, at=at))
-        if entries is not None:
-            self.history.recall(entries)
+        self.history.recall(entries, asked)
 
     def is_torn_before(self, publication: Publication) -> bool:
         """Whether something was lost on the way to here, and may still be in the stream."""

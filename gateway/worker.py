@@ -143,9 +143,9 @@ class Worker:
         """Whether the hub hears the channel, and knows where it is."""
         return self._opener.is_open(channel)
 
-    async def recall(self, wanted: Mapping[str, int]) -> set[str]:
-        """Has channels' streams read after these seqs; those that were."""
-        return await self._recaller.recall(wanted)
+    async def recall(self, wanted: Mapping[str, int]) -> None:
+        """Has channels' streams read after these seqs, if Redis answers in time."""
+        await self._recaller.recall(wanted)
 
     def send_away(self, session: Session) -> None:
         """This process is going to end: says so to one session, which goes on until its turn.

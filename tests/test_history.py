@@ -70,7 +70,7 @@ class Truth:
             case "spoil":
                 self.publish(b'{"n":1}')
             case "recall":
-                self.topic.recall(self.log[-step.number :], AT)
+                self.topic.recall(self.log[-step.number :], 0, AT)
             case _:
                 del self.log[: step.number]
 
@@ -115,7 +115,7 @@ def test_everything_that_the_stream_has_can_be_told_again() -> None:
     truth.take(Step("publish", 500))
     history = truth.topic.history
     assert not history.has(0)
-    truth.topic.recall(truth.log, AT)
+    truth.topic.recall(truth.log, 0, AT)
     truth.take(Step("publish", 60))
     assert history.has(0)
     assert fates_of(history.between(0, 560), 0) == ["m"] * 560
@@ -127,14 +127,26 @@ def test_what_follows_a_recalled_part_is_kept_with_it_for_a_while(
 ) -> None:
     truth = Truth()
     truth.take(Step("publish", 300))
-    truth.topic.recall(truth.log, AT)
+    truth.topic.recall(truth.log, 0, AT)
     truth.take(Step("publish", since))
     history = truth.topic.history
     assert history.has(0) == is_whole
-    assert history.reaches(0)
     history.forget()
     assert not history.has(0)
+    assert not history.is_gone(0), "the stream had it, and may be read again"
     assert history.has(300 + since - RING_MAX)
+
+
+@pytest.mark.parametrize("kept", [0, 20])
+def test_what_a_reading_did_not_find_is_gone_until_the_numbering_begins_anew(kept: int) -> None:
+    truth = Truth()
+    truth.take(Step("publish", 300))
+    truth.topic.recall(truth.log[300 - kept :], 50, AT)
+    history = truth.topic.history
+    assert history.is_gone(50)
+    assert not history.is_gone(300 - max(kept, RING_MAX))
+    history.begin(0)
+    assert not history.is_gone(50)
 
 
 def test_the_future_can_not_be_told() -> None:
