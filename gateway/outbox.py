@@ -59,6 +59,7 @@ class Outbox:
         "_late",
         "_late_limit",
         "_limits",
+        "_may_end",
         "full_since_s",
         "is_throttled",
         "must_close",
@@ -79,6 +80,8 @@ class Outbox:
         self._late: list[Message | Notice] = []
         """What came while it is full, and has not been looked at yet."""
         self._late_limit = next(_late_limits)
+        self._may_end = False
+        """While it is full: the next message may be one that the session must not lose."""
         self._lag_told = False
         self.full_since_s: float | None = None
         """When it was compacted, if it has not been emptied since."""
@@ -116,6 +119,7 @@ class Outbox:
         if seals:
             # From here on the channel may be subscribed to otherwise.
             self._take_apart()
+            self._may_end = True
         self._backlog.append(Entry.of_frame(frame, now_s, seals))
 
     def put_batch(self, batch: Sequence[Message | Notice], frames: bytes, now_s: float) -> None:
@@ -129,7 +133,7 @@ class Outbox:
                 self._compact(now_s)
         else:
             self._late += batch
-            if len(self._late) >= self._late_limit:
+            if len(self._late) >= self._late_limit or self._may_end:
                 self._look_at_late(now_s)
 
     def put(self, message: Message, on_lag: OnLag, now_s: float, *, in_place: bool = False) -> None:
@@ -162,7 +166,6 @@ class Outbox:
         """Compacts an outbox that became full by age alone: nothing more was put, nothing left."""
         if self.full_since_s is None and self._is_full(now_s):
             self._compact(now_s)
-        self._look_at_late(now_s)
 
     def lag_to_tell(self) -> bool:
         """Whether it has just become half full: true once, until it has been emptied."""
@@ -226,6 +229,7 @@ class Outbox:
 
     def _compact(self, now_s: float) -> None:
         self.full_since_s = now_s
+        self._may_end = any(one.on_lag == "close" for one in self._channels.values())
         waiting, self._backlog = self._backlog, Backlog()
         neighbours: list[Message | Notice] = []
         """Of batches that follow each other."""

@@ -202,6 +202,21 @@ def test_what_a_client_does_not_read_is_bounded_replies_included() -> None:
     assert said * 1_000 < 10 * LIMITS.bytes_max
 
 
+def test_what_must_not_be_lost_ends_a_full_outbox_at_once_in_a_flush_too() -> None:
+    tap = Tap(writes_left=0)
+    session = session_on(tap, LIMITS)
+    session.channels.update(
+        {"trade:k:A": Subscription("all", "gap"), "candle.1m:k:A": Subscription("all", "close")}
+    )
+    for seq in range(1, LIMITS.messages_max + 3):
+        one = message("trade:k:A", seq)
+        session.take([one], one.frame("json"), 0.0, in_order=True)
+    assert session.closing is None
+    last = message("candle.1m:k:A", 1)
+    session.take([last], last.frame("json"), 0.0, in_order=True)
+    assert session.closing is CLOSES["slow"]
+
+
 def test_nothing_leaves_after_the_end() -> None:
     tap, session = lagging("gap", 3)
     session.end(CLOSES["key_revoked"])
