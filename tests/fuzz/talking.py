@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 from feeds.market import Channel, SystemClock
 from feeds.market.position import SEQ_MAX
 from gateway.key_store import KeyStore
+from gateway.plans import PLANS, Plan
 from gateway.server.rules import RuledProtocol
 from gateway.server.websocket import StreamProtocol
 from tests.conftest import RedisServer
@@ -33,6 +34,12 @@ _BATCH: Final = 50
 _POSITIONS_EACH: Final = 20
 _TICKS: Final = 30
 _ANSWERS: Final = {"ack", "error", "list", "pong"}
+
+
+_PLAN: Final = Plan(
+    "fuzz", subscriptions_max=100_000, commands_per_s=100_000, commands_burst=1_000_000
+)
+"""Of one who may ask as fast as this process can."""
 
 
 class _LiftedRules(RuledProtocol):
@@ -71,11 +78,16 @@ async def _talking(encoding: str) -> AsyncIterator[Client]:
         server.start()
         try:
             async with (
-                gateway_on(server.url, settings, stock_protocol=_LiftedProtocol) as gateway,
+                gateway_on(
+                    server.url,
+                    settings,
+                    stock_protocol=_LiftedProtocol,
+                    plans=PLANS | {_PLAN.name: _PLAN},
+                ) as gateway,
                 Redis.from_url(server.url) as redis,
                 publishing_on(server.url) as publish,
             ):
-                _, key = await KeyStore(redis, SystemClock()).create("fuzz", "unlimited")
+                _, key = await KeyStore(redis, SystemClock()).create("fuzz", _PLAN.name)
                 await publish([*trades(1, _TICKS), *trades(1, _TICKS, ETH), *quote("68900.00")])
                 named: dict[str, Any] = {"headers": {"X-API-Key": key}, "encoding": encoding}
                 async with client_of(gateway.url, **named) as client:
