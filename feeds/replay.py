@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import msgspec
 
 from feeds.feed import Bus
-from feeds.market import Candle, Channel, Clock, Payload, Price, Status, Tick
+from feeds.market import Book, Channel, Clock, Payload, Quote, Status, Tick, Trade
 from feeds.recording import BadLine, Frame, Row
 from feeds.venue import ParseError, Parser
 
@@ -47,7 +47,7 @@ class Timeline:
 
     def moved(self, payload: Payload) -> Payload:
         """The same message, at its new times; a time that isn't there stays so."""
-        if isinstance(payload, Status | Price | Candle):
+        if not isinstance(payload, Trade | Quote | Book):
             return payload
         venue_us, received_us = payload.venue_us, payload.received_us
         return msgspec.structs.replace(
@@ -218,6 +218,6 @@ def _recorded_us(row: Row, ticks: Sequence[Tick]) -> int | None:
     times = [
         tick.payload.venue_us
         for tick in ticks
-        if not isinstance(tick.payload, Status | Price) and tick.payload.venue_us is not None
+        if isinstance(tick.payload, Trade | Quote | Book) and tick.payload.venue_us is not None
     ]
     return max(times, default=None)

@@ -11,11 +11,14 @@ from feeds.market.instrument import SYMBOL_PATTERN, Instrument, InstrumentError
 from feeds.market.position import Position, PositionError
 from feeds.market.price import Price, Vote
 from feeds.market.publication import Missing, Publication, PublicationError
+from feeds.market.signal import Direction, Grade, GradePart, Outcome, Reference, Signal
 from feeds.market.tick import Book, ChannelState, Payload, Quote, Side, Status, Tick, Trade
+from feeds.market.track_record import Baseline, Share, TrackRecord
 
 __all__ = [
     "KINDS",
     "SYMBOL_PATTERN",
+    "Baseline",
     "Book",
     "Candle",
     "Channel",
@@ -23,11 +26,15 @@ __all__ = [
     "ChannelState",
     "Clock",
     "DigitsError",
+    "Direction",
+    "Grade",
+    "GradePart",
     "Instrument",
     "InstrumentError",
     "Kind",
     "Missing",
     "Moment",
+    "Outcome",
     "Payload",
     "Position",
     "PositionError",
@@ -35,10 +42,14 @@ __all__ = [
     "Publication",
     "PublicationError",
     "Quote",
+    "Reference",
+    "Share",
     "Side",
+    "Signal",
     "Status",
     "SystemClock",
     "Tick",
+    "TrackRecord",
     "Trade",
     "Vote",
     "digits",

@@ -79,6 +79,14 @@ KINDS: dict[str, Kind] = {
             on_lag="close",
             history_max=1_000,
         ),
+        Kind(
+            "outcome",
+            (),
+            newest_at_subscribe=True,
+            conflation=None,
+            on_lag="gap",
+            history_max=1_000,
+        ),
         _state("grade"),
         _state("status"),
         Kind(

@@ -12,6 +12,7 @@ from feeds.market.candle import Candle
 from feeds.market.channel import Channel
 from feeds.market.price import Price
 from feeds.market.publication import Missing
+from feeds.market.signal import Grade, Outcome, Signal
 
 Side = Literal["buy", "sell"]
 Level = tuple[str, str]
@@ -82,7 +83,7 @@ class Status(msgspec.Struct, frozen=True, omit_defaults=True):
     venue's state is. Empty: what is said of the venue is said of all."""
 
 
-Payload = Trade | Quote | Book | Status | Price | Candle
+Payload = Trade | Quote | Book | Status | Price | Candle | Signal | Outcome | Grade
 
 
 class Tick(msgspec.Struct, frozen=True, gc=False):
