@@ -1,10 +1,11 @@
 """What waits in an outbox, in order: entries, what they come to, where a channel's are. Pure."""
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from feeds.market.channel import OnLag
-from gateway.message import Message, Notice
+from gateway.flush import Flush
+from gateway.message import Message
 from gateway.protocol import By
 
 _OVERHEAD_BYTES = 64
@@ -16,10 +17,10 @@ class Entry:
     a flush of the session's group."""
 
     __slots__ = (
-        "batch",
         "by",
         "bytes",
         "first_lost",
+        "flush",
         "frame",
         "last_lost",
         "message",
@@ -32,7 +33,7 @@ class Entry:
         self.bytes = size
         self.put_s = put_s
         self.frame = b""
-        self.batch: Sequence[Message | Notice] = ()
+        self.flush: Flush | None = None
         """What `frame` is made of, if it is a flush of the group."""
         self.message: Message | None = None
         self.on_lag: OnLag = "gap"
@@ -50,9 +51,9 @@ class Entry:
         return entry
 
     @staticmethod
-    def of_batch(batch: Sequence[Message | Notice], frames: bytes, put_s: float) -> "Entry":
-        entry = Entry(len(frames), put_s)
-        entry.frame, entry.batch = frames, batch
+    def of_flush(flush: Flush, put_s: float) -> "Entry":
+        entry = Entry(len(flush.frames), put_s)
+        entry.frame, entry.flush = flush.frames, flush
         return entry
 
     @staticmethod
@@ -64,17 +65,25 @@ class Entry:
     @property
     def messages(self) -> int:
         """How many messages and notices it is."""
-        return len(self.batch) or 1
+        return 1 if self.flush is None else len(self.flush.batch)
 
     @property
     def is_reply(self) -> bool:
-        return self.message is None and not self.batch
+        return self.message is None and self.flush is None
 
 
 class Backlog:
     """Of one session."""
 
-    __slots__ = ("_entries", "_next", "_of_channel", "bytes", "messages", "reply_bytes")
+    __slots__ = (
+        "_entries",
+        "_next",
+        "_of_channel",
+        "bytes",
+        "messages",
+        "reply_bytes",
+        "single_messages",
+    )
 
     def __init__(self) -> None:
         self._entries: OrderedDict[int, Entry] = OrderedDict()
@@ -86,6 +95,8 @@ class Backlog:
         """Near enough: what splicing adds is estimated."""
         self.reply_bytes = 0
         self.messages = 0
+        self.single_messages = 0
+        """Entries that are neither replies nor flushes."""
 
     def __bool__(self) -> bool:
         return bool(self._entries)
@@ -94,7 +105,7 @@ class Backlog:
         return iter(self._entries.values())
 
     @property
-    def has_batches(self) -> bool:
+    def has_flushes(self) -> bool:
         return len(self._entries) < self.messages
 
     def oldest(self) -> Entry | None:
@@ -110,6 +121,7 @@ class Backlog:
         self.messages += entry.messages
         if entry.message is not None:
             self._of_channel[entry.message.channel] = number
+            self.single_messages += 1
         elif entry.is_reply:
             self.reply_bytes += entry.bytes
             self.seal(entry.seals)
@@ -129,7 +141,7 @@ class Backlog:
         return entry
 
     def drop(self, channel: str) -> None:
-        """What waits of a channel, of a backlog without batches."""
+        """What waits of a channel, of a backlog without flushes."""
         for number, entry in list(self._entries.items()):
             if channel == (entry.seals if entry.message is None else entry.message.channel):
                 self._remove(number)
@@ -139,7 +151,9 @@ class Backlog:
         entry = self._entries.pop(number)
         self.bytes -= entry.bytes
         self.messages -= entry.messages
-        if entry.message is not None and self._of_channel.get(entry.message.channel) == number:
-            self.seal(entry.message.channel)
+        if entry.message is not None:
+            self.single_messages -= 1
+            if self._of_channel.get(entry.message.channel) == number:
+                self.seal(entry.message.channel)
         elif entry.is_reply:
             self.reply_bytes -= entry.bytes

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from math import inf
 
 from gateway.counts import Counts
+from gateway.flush import Window
 from gateway.message import Message, Notice
 from gateway.protocol import EncodingName
 from gateway.rates import ALL
@@ -26,6 +27,7 @@ class Group:
 
     __slots__ = (
         "_checked_at",
+        "_window",
         "encoding",
         "fast",
         "in_order",
@@ -55,6 +57,7 @@ class Group:
         self.waiting: list[Message | Notice] = []
         """In order, since the last flush."""
         self.sent = self.sent_bytes = 0
+        self._window = Window()
         self._checked_at: float = inf
         """What `sent` may be before a fast session's budget could be short: so long none is asked,
         and a plan's messages per second cost nothing."""
@@ -107,8 +110,12 @@ class Group:
         slow = list(self.slow)
         if self.fast:
             write_all(list(self.fast.values()), joined)
-        for session in slow:
-            session.take(waiting, joined, now_s, in_order=self.in_order)
+        if slow:
+            if self._window.is_closed:
+                self._window = Window()
+            flush = self._window.add(waiting, joined)
+            for session in slow:
+                session.take(flush, now_s, in_order=self.in_order)
 
     def _check_budgets(self, count: int, now_s: float) -> None:
         """Slows down who may not be sent so many now; until when the others need not be asked."""

@@ -165,6 +165,7 @@ class Hub:
             return
         held: Iterable[Publication] = topic.held or ()
         topic.held = None
+        topic.read_s = at.monotonic_s
         before = topic.epoch
         if head is not None and topic.is_new:
             self._begin(topic, head, at)

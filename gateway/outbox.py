@@ -14,17 +14,19 @@ is looked at some hundred messages at a time.
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import cycle
+from itertools import cycle, groupby
+from operator import attrgetter
 from typing import Final, NamedTuple
 
 from feeds.market.channel import OnLag
 from gateway.backlog import Backlog, Entry
 from gateway.counts import Counts
+from gateway.flush import Flush, Section, sections_of
 from gateway.message import Message, Notice
 from gateway.protocol import By, EncodingName, Gap
 from gateway.subscription import Subscription
 
-_late_limits: Final = cycle(range(512, 1_024, 37))
+_late_limits: Final = cycle(range(1_024, 2_048, 73))
 """How many messages a full outbox leaves unlooked at: another number each, so that those of a
 group, which all get the same, don't do it all at once."""
 
@@ -55,9 +57,11 @@ class Outbox:
         "_channels",
         "_counts",
         "_encoding",
+        "_is_compacted",
         "_lag_told",
         "_late",
         "_late_limit",
+        "_late_messages",
         "_limits",
         "_may_end",
         "full_since_s",
@@ -77,14 +81,17 @@ class Outbox:
         self._encoding = encoding
         self._channels = channels
         self._backlog = Backlog()
-        self._late: list[Message | Notice] = []
+        self._late: list[Flush] = []
         """What came while it is full, and has not been looked at yet."""
+        self._late_messages = 0
         self._late_limit = next(_late_limits)
         self._may_end = False
         """While it is full: the next message may be one that the session must not lose."""
+        self._is_compacted = False
+        """Whether, since it has been full, what waited then was looked at."""
         self._lag_told = False
         self.full_since_s: float | None = None
-        """When it was compacted, if it has not been emptied since."""
+        """Since when it is full, if it has not been emptied since."""
         self.is_throttled = False
         """Its session was sent as much as its plan allows, and it has not been emptied since."""
         self.must_close = False
@@ -115,26 +122,27 @@ class Outbox:
         `seals` is the channel that it is about, if what came before it is to be told before it,
         and what comes after it after it.
         """
-        self._look_at_late(now_s)
+        if self.full_since_s is not None:
+            self._look_at_late(now_s)
         if seals:
             # From here on the channel may be subscribed to otherwise.
             self._take_apart()
             self._may_end = True
         self._backlog.append(Entry.of_frame(frame, now_s, seals))
 
-    def put_batch(self, batch: Sequence[Message | Notice], frames: bytes, now_s: float) -> None:
-        """A flush of a group in which everybody wants everything; `frames` is all of it, framed.
-
-        Not while it is throttled.
-        """
+    def put_flush(self, flush: Flush, now_s: float) -> None:
+        """A flush of a group in which everybody wants everything. Not while it is throttled."""
         if self.full_since_s is None:
-            self._backlog.append(Entry.of_batch(batch, frames, now_s))
+            self._backlog.append(Entry.of_flush(flush, now_s))
             if self._is_full(now_s):
-                self._compact(now_s)
+                self._become_full(now_s)
         else:
-            self._late += batch
-            if len(self._late) >= self._late_limit or self._may_end:
+            self._late.append(flush)
+            self._late_messages += len(flush.batch)
+            if self._may_end:
                 self._look_at_late(now_s)
+            elif self._late_messages >= self._late_limit:
+                self._look_at_closed(now_s)
 
     def put(self, message: Message, on_lag: OnLag, now_s: float, *, in_place: bool = False) -> None:
         """A message of a subscription, to be kept, conflated or announced as lost.
@@ -154,7 +162,7 @@ class Outbox:
             self._backlog.append(Entry.of_message(message, on_lag, now_s))
             self._backlog.seal(message.channel)
         if self._is_full(now_s):
-            self._compact(now_s)
+            self._become_full(now_s)
 
     def throttle(self) -> None:
         """From now on each channel keeps its newest, or what it lost, until all has gone out."""
@@ -163,9 +171,9 @@ class Outbox:
         self.is_throttled = True
 
     def look(self, now_s: float) -> None:
-        """Compacts an outbox that became full by age alone: nothing more was put, nothing left."""
+        """It may be full by age alone: nothing more was put, nothing left."""
         if self.full_since_s is None and self._is_full(now_s):
-            self._compact(now_s)
+            self._become_full(now_s)
 
     def lag_to_tell(self) -> bool:
         """Whether it has just become half full: true once, until it has been emptied."""
@@ -227,69 +235,81 @@ class Outbox:
             or self.age_s(now_s) >= limits.age_max_s
         )
 
-    def _compact(self, now_s: float) -> None:
+    def _become_full(self, now_s: float) -> None:
+        """Where only flushes wait they are looked at later: many become full by the same one, and
+        need not all be compacted in it."""
         self.full_since_s = now_s
+        self._is_compacted = False
         self._may_end = any(one.on_lag == "close" for one in self._channels.values())
+        if self._may_end or self._backlog.single_messages:
+            self._look_at_late(now_s)
+
+    def _look_at_late(self, now_s: float) -> None:
+        """Nothing waits as it came after this."""
+        late, self._late, self._late_messages = self._late, [], 0
+        if not self._is_compacted:
+            self._is_compacted = True
+            late = self._compact() + late
+        self._overwrite_flushes(late, now_s)
+
+    def _look_at_closed(self, now_s: float) -> None:
+        """The window that is still open waits: a part of one would be put together for us alone."""
+        window = self._late[-1].window
+        of_open = [] if window.is_closed else [one for one in self._late if one.window is window]
+        del self._late[len(self._late) - len(of_open) :]
+        self._look_at_late(now_s)
+        self._late = of_open
+        self._late_messages = sum(len(flush.batch) for flush in of_open)
+
+    def _compact(self) -> list[Flush]:
+        """All but the newest flushes, which what is late follows."""
         waiting, self._backlog = self._backlog, Backlog()
-        neighbours: list[Message | Notice] = []
-        """Of batches that follow each other."""
-        put_s = now_s
+        flushes: list[Flush] = []
+        put_s = 0.0
         for entry in waiting:
-            if entry.batch:
-                put_s = put_s if neighbours else entry.put_s
-                neighbours += entry.batch
+            if entry.flush is not None:
+                put_s = put_s if flushes else entry.put_s
+                flushes.append(entry.flush)
                 continue
-            self._overwrite_batch(neighbours, put_s)
-            neighbours = []
+            self._overwrite_flushes(flushes, put_s)
+            flushes = []
             if entry.message is not None:
                 self._overwrite(
                     entry.message, entry.on_lag, entry.put_s, first_lost=entry.first_lost
                 )
             else:
                 self._backlog.append(entry)
-        self._overwrite_batch(neighbours, put_s)
+        return flushes
 
-    def _look_at_late(self, now_s: float) -> None:
-        if self._late:
-            late, self._late = self._late, []
-            self._overwrite_batch(late, now_s)
-
-    def _overwrite_batch(self, batch: Sequence[Message | Notice], now_s: float) -> None:
-        """Each channel's messages together; a notice stays between those it came between."""
-        runs: dict[str, list[Message]] = {}
-        for one in batch:
-            if isinstance(one, Message):
-                run = runs.get(one.channel)
-                if run is None:
-                    runs[one.channel] = [one]
-                else:
-                    run.append(one)
+    def _overwrite_flushes(self, flushes: Sequence[Flush], now_s: float) -> None:
+        """Flushes in a row; where a whole window of them is there, as it was put together once."""
+        for window, found in groupby(flushes, key=attrgetter("window")):
+            some = list(found)
+            if window.is_closed and len(some) == len(window.flushes):
+                self._overwrite_sections(window.sections(), now_s)
             else:
-                self._overwrite_runs(runs, now_s)
-                runs = {}
-                self._backlog.append(Entry.of_frame(one.frame(self._encoding), now_s, one.seals))
-        self._overwrite_runs(runs, now_s)
+                batch = [one for flush in some for one in flush.batch]
+                self._overwrite_sections(sections_of(batch), now_s)
 
-    def _overwrite_runs(self, runs: dict[str, list[Message]], now_s: float) -> None:
-        for channel, (first, *others) in runs.items():
-            subscription = self._channels.get(channel)
-            if subscription is None:
-                continue  # It ends just now.
-            on_lag = subscription.on_lag
-            self._overwrite(first, on_lag, now_s)
-            if others:
+    def _overwrite_sections(self, sections: Sequence[Section], now_s: float) -> None:
+        for section in sections:
+            if isinstance(section, Notice):
+                frame = section.frame(self._encoding)
+                self._backlog.append(Entry.of_frame(frame, now_s, section.seals))
+            elif (subscription := self._channels.get(section.channel)) is not None:
+                on_lag = subscription.on_lag
                 # What a gap names is not told, so that its trades need not be added up.
-                join = Message.joined if on_lag == "gap" else type(first).joined
-                self._overwrite(join(others[0], others[1:]), on_lag, now_s)
+                joined = section.told() if on_lag == "gap" else section.summed()
+                self._overwrite(joined, on_lag, now_s)
 
     def _take_apart(self) -> None:
         """Of a flush each message for itself: from now on single channels are merged or dropped."""
-        if not self._backlog.has_batches:
+        if not self._backlog.has_flushes:
             return
         waiting, self._backlog = self._backlog, Backlog()
         for entry in waiting:
-            if entry.batch:
-                self._append_apart(entry)
+            if entry.flush is not None:
+                self._append_apart(entry.flush, entry.put_s)
             else:
                 self._backlog.append(entry)
                 if (
@@ -298,13 +318,13 @@ class Outbox:
                 ):
                     self._backlog.seal(entry.message.channel)
 
-    def _append_apart(self, entry: Entry) -> None:
-        for one in entry.batch:
+    def _append_apart(self, flush: Flush, put_s: float) -> None:
+        for one in flush.batch:
             if isinstance(one, Notice):
                 frame = one.frame(self._encoding)
-                self._backlog.append(Entry.of_frame(frame, entry.put_s, one.seals))
+                self._backlog.append(Entry.of_frame(frame, put_s, one.seals))
             elif (subscription := self._channels.get(one.channel)) is not None:
-                self._backlog.append(Entry.of_message(one, subscription.on_lag, entry.put_s))
+                self._backlog.append(Entry.of_message(one, subscription.on_lag, put_s))
                 self._backlog.seal(one.channel)
 
     def _overwrite(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from gateway.counts import Counts
 from gateway.errors import CLOSES, CloseRow
+from gateway.flush import Flush
 from gateway.keys import Holder
 from gateway.limits import Budget
 from gateway.message import Message, Notice
@@ -141,31 +142,25 @@ class Session:
         else:
             self.outbox.put_frame(frame, now_s, notice.seals)
 
-    def take(
-        self,
-        waiting: Sequence[Message | Notice],
-        joined: bytes,
-        now_s: float,
-        *,
-        in_order: bool,
-    ) -> None:
-        """What a flush brought to its group: `joined` is all of `waiting`, framed.
+    def take(self, flush: Flush, now_s: float, *, in_order: bool) -> None:
+        """What a flush brought to its group.
 
         `in_order`: the group has no subscription of which the newest is enough.
         """
         if self.closing is not None:
             return
+        waiting = flush.batch
         outbox, left = self.outbox, len(waiting)
         if self.budget is not None:
             left = self.budget.left(now_s)
         if not outbox and self.sink.is_ready():
             if left >= len(waiting):
-                self._write(joined, len(waiting))
+                self._write(flush.frames, len(waiting))
                 self._spend(len(waiting))
                 return
         elif in_order and left > 0 and not outbox.is_throttled:
             self.sent += len(waiting)
-            outbox.put_batch(waiting, joined, now_s)
+            outbox.put_flush(flush, now_s)
             self._judge(now_s)
             return
         for one in waiting:

@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Iterable
 from functools import partial
+from math import inf
 from typing import NamedTuple
 
 from feeds.market import Channel, Moment, Publication
@@ -55,6 +56,7 @@ class Topic:
         "is_new",
         "lanes",
         "newest",
+        "read_s",
         "seq",
         "sessions",
         "since_us",
@@ -73,6 +75,8 @@ class Topic:
         self.held: deque[Publication] | None = deque(maxlen=HELD_MAX)
         """Live messages that wait for the history before them; None: they go straight through."""
         self.history = History(channel.name)
+        self.read_s = -inf
+        """When Redis last answered what it keeps of it."""
         self.sessions: dict[Session, Subscription] = {}
         self.groups: Groups = {}
         """Those who want every message."""
@@ -95,6 +99,7 @@ class Topic:
 
     def recall(self, log: Iterable[Publication], asked: int, at: Moment) -> None:
         """What its stream was read for after a seq, oldest first: for those who come back."""
+        self.read_s = at.monotonic_s
         of_now = (one for one in log if one.epoch == self.epoch)
         entries = entries_of(self.channel.name, of_now, partial(self.message, at=at))
         self.history.recall(entries, asked)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from feeds.market.channel import OnLag
 from gateway.errors import CLOSES
+from gateway.flush import Window
 from gateway.message import Message, Notice, TradeMessage
 from gateway.outbox import OutboxLimits
 from gateway.protocol import Gap, Pong, Reset
@@ -210,11 +211,32 @@ def test_what_must_not_be_lost_ends_a_full_outbox_at_once_in_a_flush_too() -> No
     )
     for seq in range(1, LIMITS.messages_max + 3):
         one = message("trade:k:A", seq)
-        session.take([one], one.frame("json"), 0.0, in_order=True)
+        session.take(Window().add([one], one.frame("json")), 0.0, in_order=True)
     assert session.closing is None
     last = message("candle.1m:k:A", 1)
-    session.take([last], last.frame("json"), 0.0, in_order=True)
+    session.take(Window().add([last], last.frame("json")), 0.0, in_order=True)
     assert session.closing is CLOSES["slow"]
+
+
+def test_those_who_are_too_slow_together_are_each_told_all_of_it() -> None:
+    """What came is put together once for all of them; who fills up later has less of it."""
+    window, seq = Window(), 0
+    sessions = []
+    for on_lag, first_flush in (("gap", 0), ("conflate", 0), ("gap", 3), ("conflate", 40)):
+        tap = Tap(writes_left=0)
+        session = session_on(tap, LIMITS)
+        session.channels["trade:k:A"] = Subscription("all", on_lag)  # type: ignore[arg-type]
+        sessions.append((tap, session, first_flush))
+    for number in range(200):
+        if window.is_closed:
+            window = Window()
+        batch = [message("trade:k:A", seq := seq + 1) for _ in range(11)]
+        flush = window.add(batch, b"".join(one.frame("json") for one in batch))
+        for _, session, first_flush in sessions:
+            if number >= first_flush:
+                session.take(flush, 0.0, in_order=True)
+    heard = [drained(tap, session) for tap, session, _ in sessions]
+    assert heard == [[(1, seq, "slow")], [(seq, seq)], [(34, seq, "slow")], [(seq, seq - 440)]]
 
 
 def test_nothing_leaves_after_the_end() -> None:
@@ -318,6 +340,7 @@ def check_steps(steps: list[Step], wants: Sequence[Subscription]) -> None:
     """`wants`: what there is to choose from."""
     tap = Tap(writes_left=0)
     session = session_on(tap, LIMITS)
+    window, largest_flush = Window(messages_max=12), 0
     accounts = {name: Account(name, want) for name, want in zip(CHANNELS, cycle(wants))}
     session.channels.update({name: account.want for name, account in accounts.items()})
     now_s, notices = 0.0, 0
@@ -358,7 +381,10 @@ def check_steps(steps: list[Step], wants: Sequence[Subscription]) -> None:
                 batch.insert(own[-1] + 1 if own else 0, Notice(gap))
                 account.next_seq, notices = account.next_seq + 1, notices + 1
                 joined = b"".join([each.frame("json") for each in batch])
-                session.take(batch, joined, now_s, in_order=wants is IN_ORDER)
+                largest_flush = max(largest_flush, len(batch))
+                if window.is_closed:
+                    window = Window(messages_max=12)
+                session.take(window.add(batch, joined), now_s, in_order=wants is IN_ORDER)
             case "want":
                 session.seal(step.channel, now_s)
                 account.want = wants[step.number % len(wants)]
@@ -376,7 +402,8 @@ def check_steps(steps: list[Step], wants: Sequence[Subscription]) -> None:
             case _:
                 now_s += step.number
                 session.is_too_slow(now_s, SLOW_LIMIT_S)
-        assert len(session.outbox) <= LIMITS.messages_max + 2 * notices + len(CHANNELS) + 1
+        most = LIMITS.messages_max + largest_flush + 2 * notices + len(CHANNELS) + 1
+        assert len(session.outbox) <= most
         assert session.outbox or not session.is_too_slow(now_s + 1e3, SLOW_LIMIT_S)
     assert session.closing is None
     tap.writes_left = None
