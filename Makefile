@@ -174,7 +174,7 @@ COMPILE = echo 'setuptools>=80' | build/uv/bin/uv pip compile pyproject.toml - -
 
 lock: build/uv/bin/uv
 	$(COMPILE) -o requirements.lock
-	$(COMPILE) --extra dev -o requirements-dev.lock
+	$(COMPILE) -c requirements.lock --extra dev -o requirements-dev.lock
 	$(COMPILE) -c requirements-dev.lock --extra bench -o requirements-bench.lock
 
 build/uv/bin/uv:
