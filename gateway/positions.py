@@ -85,9 +85,13 @@ class Positions:
         if place is None:
             self._places[told.ch] = _Place(epoch, seq, delivered=False)
             return None
-        if told.recovered or epoch == _UNKNOWN:
-            # What follows goes on from where we were, or is the first that there ever was.
-            return None
+        if told.recovered:
+            return None  # What follows goes on from where we were.
+        if epoch == _UNKNOWN:
+            # What follows is the first that there ever was, or that Redis remembers.
+            had_begun = place.seq > 0
+            self._places[told.ch] = _Place(_UNKNOWN, 0, delivered=False)
+            return Reset(told.ch, _UNKNOWN, 0, "bus") if had_begun else None
         if place.epoch not in (epoch, _UNKNOWN) or (place.epoch == _UNKNOWN and seq < place.seq):
             self._places[told.ch] = _Place(epoch, seq, delivered=False)
             return Reset(told.ch, epoch, seq, "bus")

@@ -10,6 +10,7 @@ import msgspec
 from feeds.market.channel import OnLag
 from feeds.market.position import SEQ_MAX
 from gateway.errors import CommandError
+from gateway.usage import Used
 
 VERSION = 1
 SUBPROTOCOLS: dict[str, "EncodingName"] = {
@@ -30,9 +31,13 @@ class Subscribe(
     msgspec.Struct, frozen=True, tag_field="op", tag=str.lower, forbid_unknown_fields=True
 ):
     channels: list[str]
+    """Names; `*` may stand for a symbol: all that are known at that moment."""
     id: CommandId = None
+    """Comes back with the reply."""
     rate: str = "all"
+    """all, latest, 50ms, 100ms, 200ms, 500ms, 1s, 2s or 5s."""
     on_lag: OnLag | None = None
+    """What happens when one reads too slowly; null: as the kind of channel has it."""
     since: dict[str, object] | None = None
     """Positions to resume from; a malformed one is answered by a reset, not by an error."""
 
@@ -41,6 +46,7 @@ class Unsubscribe(
     msgspec.Struct, frozen=True, tag_field="op", tag=str.lower, forbid_unknown_fields=True
 ):
     channels: list[str]
+    """As they were subscribed to; a name with `*` ends all that it stands for."""
     id: CommandId = None
 
 
@@ -64,8 +70,11 @@ class Auth(msgspec.Struct, frozen=True, tag_field="op", tag=str.lower, forbid_un
 class Welcome(msgspec.Struct, frozen=True, tag_field="type", tag="welcome"):
     session: SessionId
     protocol: int
+    """Its version."""
     heartbeat_ms: int
+    """After so long without data comes a heartbeat."""
     limits: dict[str, float]
+    """Of the key's plan; what is not limited is left out."""
 
 
 class Accepted(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -73,9 +82,12 @@ class Accepted(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ch: str
     epoch: str | None = None
+    """Absent where the channel has none yet."""
     seq: int | None = None
     rate: str | None = None
+    """The one that is served: not a faster one than the plan's."""
     recovered: bool | None = None
+    """Whether all after `since` follows; absent where there was no `since`."""
     state: StateName | None = None
 
 
@@ -84,7 +96,9 @@ class Rejected(msgspec.Struct, frozen=True, omit_defaults=True):
     code: str
     message: str
     retry: bool = msgspec.field()
+    """Whether the same can succeed later."""
     hint: str | None = None
+    """The known symbol that is nearest."""
 
 
 class Ack(msgspec.Struct, frozen=True, tag_field="type", tag="ack"):
@@ -102,12 +116,13 @@ class UsageReport(msgspec.Struct, frozen=True, tag_field="type", tag="usage"):
     """`usage` is what `/v1/usage` answers."""
 
     id: CommandId
-    usage: dict[str, object]
+    usage: Used
 
 
 class Pong(msgspec.Struct, frozen=True, tag_field="type", tag="pong"):
     id: CommandId
     t: int
+    """The gateway's clock, microseconds UTC."""
 
 
 class Gap(msgspec.Struct, frozen=True, tag_field="type", tag="gap", omit_defaults=True):
@@ -124,6 +139,8 @@ class Reset(msgspec.Struct, frozen=True, tag_field="type", tag="reset"):
 
     ch: str
     epoch: str
+    """Never empty on the wire. `gateway.client` leaves it empty where it finds out by itself that
+    Redis knows the channel no more, and the new numbering has not begun."""
     seq: int
     by: By
 
@@ -132,17 +149,23 @@ class State(msgspec.Struct, frozen=True, tag_field="type", tag="state", omit_def
     ch: str
     state: StateName
     since: int
+    """Microseconds UTC."""
     by: By | None = None
+    """Who is to blame, where it is not `live`."""
 
 
 class Lag(msgspec.Struct, frozen=True, tag_field="type", tag="lag"):
     queued: int
+    """Messages that wait."""
     age_ms: int
+    """Of the oldest."""
 
 
 class Heartbeat(msgspec.Struct, frozen=True, tag_field="type", tag="heartbeat"):
     n: int
+    """Which of the connection's."""
     t: int
+    """The gateway's clock, microseconds UTC."""
 
 
 class Error(msgspec.Struct, frozen=True, tag_field="type", tag="error", omit_defaults=True):
@@ -150,11 +173,14 @@ class Error(msgspec.Struct, frozen=True, tag_field="type", tag="error", omit_def
     code: str
     message: str
     retry: bool = msgspec.field()
+    """Whether the same can succeed later."""
     after_ms: int | None = None
+    """When, at the earliest."""
 
 
 class Drain(msgspec.Struct, frozen=True, tag_field="type", tag="drain"):
     within_ms: int
+    """Until the close; data come until then."""
 
 
 Command = Subscribe | Unsubscribe | List | Ping | Usage | Auth

@@ -91,6 +91,32 @@ def test_every_seq_is_accounted_for_exactly_once(script: list[tuple[str, int]]) 
     assert set().union(*account) == set(range(1, truth.head + 1))
 
 
+def test_a_channel_that_redis_knows_no_more_begins_anew() -> None:
+    """Else the new numbering's first messages would pass for repetitions of the old one's."""
+    positions = Positions()
+    positions.restore({NAME: Position("e1", 19)})
+    told = positions.accepted(Accepted(NAME, recovered=False, state="waiting"))
+    assert told == Reset(NAME, "", 0, "bus")
+    assert positions.current() == {}
+    assert positions.came(NAME, 1) == (True, None)
+    positions.learn(Accepted(NAME, "e2", 1))
+    assert positions.current() == {NAME: Position("e2", 1)}
+
+
+def test_a_channel_whose_numbering_was_never_told_begins_anew_as_well() -> None:
+    positions = Positions()
+    positions.accepted(Accepted(NAME))
+    assert positions.came(NAME, 7, 7) == (True, None)
+    assert positions.accepted(Accepted(NAME)) == Reset(NAME, "", 0, "bus")
+    assert positions.came(NAME, 1) == (True, None)
+
+
+def test_a_channel_that_has_not_begun_is_not_said_to_begin_anew() -> None:
+    positions = Positions()
+    positions.accepted(Accepted(NAME))
+    assert positions.accepted(Accepted(NAME, recovered=False)) is None
+
+
 def test_another_gateway_that_is_a_moment_behind_repeats_nothing() -> None:
     positions = Positions()
     positions.restore({NAME: Position("e1", 10)})

@@ -58,7 +58,7 @@ class Account:
         if recovered:
             self._see(self.seq)
         self._newest = None if recovered else seq
-        self._is_known, self.is_changing = True, False
+        self._is_known = True
         self.rate, self.on_lag, self.state = rate, on_lag, told["state"]
 
     def heard(self, told: Mapping[str, Any]) -> None:
@@ -136,8 +136,9 @@ class Account:
         is_state = self.channel.promises.newest_at_subscribe
         if epoch is None or not is_state or self._is_forgotten():
             return True
-        sound = [made.number for made in epoch.made.values() if "n" not in made.told]
-        return not sound or self.shown >= sound[-1]
+        newest = epoch.made[max(epoch.made)] if epoch.made else None
+        # One that can't be passed on hides those before it: an opening reads the newest alone.
+        return newest is None or "n" in newest.told or self.shown >= newest.number
 
     def __str__(self) -> str:
         return self._where()

@@ -29,6 +29,10 @@ FAULTS: Final = (
     "new gateway",
     "drain",
 )
+_LOSING: Final = ("lossy", "restart with an older memory")
+_FORGETTING: Final = ("restart without memory", "flush all")
+_PARTING: Final = ("cut", "block", "half open", "late", "restart", "new gateway")
+"""What came while the gateway was away from Redis is lost for good if Redis forgets it then."""
 
 
 class Chances:
@@ -46,8 +50,10 @@ class Chances:
         self.faults = sorted(
             (random.uniform(0.2, self.active_s), random.choice(FAULTS)) for _ in range(count)
         )
-        self.ends_with_ticks = random.random() < 0.5 or any(
-            fault in ("lossy", "restart with an older memory") for _, fault in self.faults
+        faults = {fault for _, fault in self.faults}
+        self.ends_with_ticks = random.random() < 0.5 or (
+            not faults.isdisjoint(_LOSING)
+            or not (faults.isdisjoint(_FORGETTING) or faults.isdisjoint(_PARTING))
         )
         """What was lost last is only noticed with what comes next."""
         self.gateway = GatewaySettings(

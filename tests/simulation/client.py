@@ -180,7 +180,10 @@ class Client:
             rate, on_lag = _served(channel, command)
             if row["rate"] != rate:
                 raise Violation(f"{self.name}: {row} instead of {rate}")
+            to_come = [type(one) for one in self._sent.values() if name in one.channels]
+            account.is_ending = Unsubscribe in to_come
             account.acked(row, since, rate, on_lag)
+            account.is_changing = Subscribe in to_come
             if name not in self._told_to:
                 self._begin(name, row.get("seq", 0))
 

@@ -62,6 +62,8 @@ class World:
         self.clients = [self._new_client(number) for number in range(self.chances.clients)]
         self._is_active = True
         self._tasks: set[asyncio.Task[None]] = set()
+        self._faults: set[asyncio.Task[None]] = set()
+        """Those that are not over: a Redis with an older memory comes back late."""
         self._redis = self._new_redis(1)
         self._publisher_redis = self._new_redis(0)
         self.publisher = Publisher(self._publisher_redis, self.chances.publisher, self.clock)
@@ -80,6 +82,8 @@ class World:
         ]
         await self.passed(self.chances.active_s)
         self._is_active = False
+        while self._faults:
+            await self.passed(_POLL_S)
         self._heal()
         await self._until(self._is_settled, _SETTLE_LIMIT_S, self._unsettled)
         self.truth.check_published(self.chances.channels)
@@ -167,7 +171,9 @@ class World:
         for at_s, fault in self.chances.faults:
             await asyncio.sleep(at_s - self.loop.time())
             self.events.append(f"{self.loop.time():.3f} {fault}")
-            self._start(befall(self, fault))
+            fault_task = self._start(befall(self, fault))
+            self._faults.add(fault_task)
+            fault_task.add_done_callback(self._faults.discard)
 
     def restart_gateway(self) -> None:
         self._working.cancel()
