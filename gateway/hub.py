@@ -163,7 +163,7 @@ class Hub:
         topic = self.topics.get(name)
         if topic is None:
             return
-        held: Iterable[Publication] = topic.held or ()
+        held = [(one, number >= topic.covered) for number, one in enumerate(topic.held or ())]
         topic.held = None
         topic.read_s = at.monotonic_s
         before = topic.epoch
@@ -177,12 +177,23 @@ class Hub:
         topic.is_new = False
         if before not in (None, topic.epoch):
             # Held since before Redis lost its memory: of an epoch that is over.
-            held = [publication for publication in held if publication.epoch != before]
-        for publication in _since_epoch(topic.epoch, held):
+            held = [(one, is_late) for one, is_late in held if one.epoch != before]
+        held = _since_epoch(topic.epoch, held)
+        for number, (publication, is_late) in enumerate(held):
+            if is_late and topic.is_torn_before(publication):
+                # What is missing may have been published after the reading: another one tells.
+                topic.held = deque((one for one, _ in held[number:]), maxlen=HELD_MAX)
+                self.torn.append(name)
+                break
             self._accept(topic, publication, at)
         if head is not None and topic.epoch in (None, head.epoch) and head.seq > topic.seq:
             self._announce_gap(topic, Gap(topic.channel.name, topic.seq + 1, head.seq, "bus"))
             topic.epoch, topic.seq = head.epoch, head.seq
+
+    def take_torn(self) -> list[str]:
+        """`torn`, which somebody is going to see to."""
+        taken, self.torn = self.torn, []
+        return taken
 
     def publish(self, name: str, publication: Publication, at: Moment) -> None:
         """One live message of the bus, to every session of its channel."""
@@ -281,8 +292,9 @@ class Hub:
             self.fanout.send(lane.groups, notice)
 
 
-def _since_epoch(epoch: str | None, held: Iterable[Publication]) -> Iterable[Publication]:
+def _since_epoch(
+    epoch: str | None, held: list[tuple[Publication, bool]]
+) -> list[tuple[Publication, bool]]:
     """Without what an epoch that is over has left behind, where the present one is there too."""
-    held = list(held)
-    first = next((at for at, one in enumerate(held) if one.epoch == epoch), 0)
+    first = next((at for at, (one, _) in enumerate(held) if one.epoch == epoch), 0)
     return held[first:]

@@ -69,7 +69,8 @@ class Opener:
     def mend(self, names: Iterable[str]) -> None:
         """Reads what is missing in open channels, which hold what came after it."""
         self._to_mend.update(names)
-        self._wake.set()
+        if self._to_mend:
+            self._wake.set()
 
     async def resume_all(self) -> None:
         """After the bus came back: what came between is read for every open channel.
@@ -138,7 +139,7 @@ class Opener:
     async def _resume(self, names: Sequence[str], connection: int) -> None:
         """Reads and hands on what belongs before the live messages of one connection."""
         topics = self._hub.topics
-        after = [(name, topics[name].read_after) for name in names if name in topics]
+        after = [(name, topics[name].begin_reading()) for name in names if name in topics]
         heads = await self._bus.heads(after)
         went_back = {
             name: (head.epoch, topics[name].seq)
@@ -159,6 +160,7 @@ class Opener:
         at = moment(self._clock)
         for name, head in heads.items():
             self._hub.resume(name, head, at)
+        self.mend(self._hub.take_torn())
         self._on_resumed([name for name in heads if name in topics])
 
     def _went_back(self, name: str, head: Head) -> bool:

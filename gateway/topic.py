@@ -48,6 +48,7 @@ class Topic:
     __slots__ = (
         "_make",
         "channel",
+        "covered",
         "empty_since_s",
         "epoch",
         "groups",
@@ -74,6 +75,8 @@ class Topic:
         self.newest: Message | None = None
         self.held: deque[Publication] | None = deque(maxlen=HELD_MAX)
         """Live messages that wait for the history before them; None: they go straight through."""
+        self.covered = 0
+        """How many of those came before the reading that is under way: it has them all."""
         self.history = History(channel.name)
         self.read_s = -inf
         """When Redis last answered what it keeps of it."""
@@ -90,6 +93,11 @@ class Topic:
     def read_after(self) -> int | None:
         """After which seq its history is wanted; None: the newest message is all that matters."""
         return None if self.is_new else self.seq
+
+    def begin_reading(self) -> int | None:
+        """`read_after`, for a reading that begins now."""
+        self.covered = len(self.held or ())
+        return self.read_after
 
     def message(self, publication: Publication, at: Moment) -> Message | None:
         """What its subscribers are sent; None for what may not be passed on."""

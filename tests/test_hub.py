@@ -80,6 +80,22 @@ def test_what_follows_a_hole_waits_until_the_hole_was_looked_for_in_the_stream()
     assert hub.counts.missing_by == {}
 
 
+def test_a_hole_behind_what_was_read_is_looked_for_by_another_reading() -> None:
+    """What is missing may have been published after the first one."""
+    hub, topic = opened()
+    tap, _ = subscriber(hub)
+    for seq in (1, 3):
+        hub.publish(NAME, publication(seq), AT)
+    assert (hub.take_torn(), topic.begin_reading()) == ([NAME], 1)
+    for seq in (4, 6):
+        hub.publish(NAME, publication(seq), AT)
+    hub.resume(NAME, Head("k1", 4, [publication(seq) for seq in (2, 3, 4)]), AT)
+    assert (hub.take_torn(), topic.begin_reading()) == ([NAME], 4)
+    hub.resume(NAME, Head("k1", 6, [publication(seq) for seq in (5, 6)]), AT)
+    assert brief(tap) == [(seq,) for seq in range(1, 7)]
+    assert (hub.take_torn(), hub.counts.missing_by) == ([], {})
+
+
 def test_a_hole_that_the_stream_has_too_is_announced_before_what_follows_it() -> None:
     hub, _ = opened()
     tap, _ = subscriber(hub)
@@ -91,10 +107,11 @@ def test_a_hole_that_the_stream_has_too_is_announced_before_what_follows_it() ->
 
 
 def test_what_the_feed_never_published_is_its_own_fault_and_the_rest_the_bus() -> None:
-    hub, _ = opened()
+    hub, topic = opened()
     tap, _ = subscriber(hub)
     hub.publish(NAME, publication(1), AT)
     hub.publish(NAME, publication(9, missing=Missing("venue", 3)), AT)
+    topic.begin_reading()
     hub.resume(NAME, None, AT)
     assert brief(tap) == [(1,), (2, 5, "bus"), (6, 8, "venue"), (9,)]
 
@@ -152,10 +169,11 @@ def test_what_the_log_no_longer_has_is_a_gap_of_the_bus() -> None:
 
 
 def test_a_lost_log_is_a_gap_up_to_what_is_there() -> None:
-    hub, _ = opened(head=Head("k1", 3, []))
+    hub, topic = opened(head=Head("k1", 3, []))
     tap, _ = subscriber(hub)
     hub.hold(NAME)
     hub.publish(NAME, publication(8), AT)
+    topic.begin_reading()
     hub.resume(NAME, Head("k1", 8, []), AT)
     hub.publish(NAME, publication(9), AT)
     assert brief(tap) == [(4, 7, "bus"), (8,), (9,)]
@@ -222,11 +240,12 @@ def test_the_newest_is_known_from_the_history_and_its_repetition_dropped() -> No
 
 
 def test_more_held_messages_than_there_is_room_for_become_a_gap() -> None:
-    hub, _ = opened(head=Head("k1", 3, []))
+    hub, topic = opened(head=Head("k1", 3, []))
     tap, _ = subscriber(hub)
     hub.hold(NAME)
     for seq in range(4, 12_004):
         hub.publish(NAME, publication(seq), AT)
+    topic.begin_reading()
     hub.resume(NAME, Head("k1", 3, []), AT)
     assert brief(tap)[:2] == [(4, 2_003, "bus"), (2_004,)]
     assert brief(tap)[-1] == (12_003,)

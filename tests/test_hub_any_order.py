@@ -78,7 +78,7 @@ class Truth:
         """Reads as a worker does, while the bus goes on, and hands it to the hub."""
         self.is_connected = True
         topic = self.hub.topics[NAME]
-        head = self._read(topic.read_after, races, between)
+        head = self._read(topic.begin_reading(), races, between)
         if head is not None and topic.begins_anew(head):
             head = self._read(None, races, between)
         self.hub.resume(NAME, head, AT)

@@ -58,9 +58,11 @@ class Truth:
             return
         made = _made(told.payload)
         epochs = self.epochs.setdefault(told.channel, [])
-        is_new = not epochs or epochs[-1].name != told.epoch
-        if is_new:
-            epochs.append(Epoch(told.epoch))
+        if not epochs or epochs[-1].name != told.epoch:
+            again = [one for one in epochs if one.name == told.epoch and self.went_back]
+            epochs[:] = [one for one in epochs if one not in again]
+            # An older copy may be of an epoch that had ended, with all that it had given out.
+            epochs.append(again[0] if again else Epoch(told.epoch))
         epoch = epochs[-1]
         if epoch.made.get(told.seq) == made:
             # A Redis of an older copy was told it once more.
