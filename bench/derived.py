@@ -58,7 +58,7 @@ class Load(msgspec.Struct, frozen=True):
     seed: int
 
 
-def market(load: Load) -> Iterator[Tick]:
+def market(load: Load, start_us: int = _START_US) -> Iterator[Tick]:
     """Half trades, half quotes, of all pairs and venues in random order."""
     random = Random(load.seed)
     names = [
@@ -66,7 +66,7 @@ def market(load: Load) -> Iterator[Tick]:
     ]
     channels = [(Channel("trade", *name), Channel("quote", *name)) for name in names]
     for number in range(round(load.ticks_per_s * load.seconds)):
-        at_us = _START_US + int(number * 1e6 / load.ticks_per_s)
+        at_us = start_us + int(number * 1e6 / load.ticks_per_s)
         trades, quotes = random.choice(channels)
         cents = 6_890_000 + random.randrange(-2_000, 2_000)
         bid = f"{cents // 100}.{cents % 100:02}"
@@ -79,10 +79,10 @@ def market(load: Load) -> Iterator[Tick]:
             yield Tick(quotes, Quote(bid, ask, "1.5", "0.7", at_us - 20_000, at_us))
 
 
-def batches(ticks: Sequence[Tick]) -> Iterator[tuple[int, list[Tick]]]:
+def batches(ticks: Sequence[Tick], start_us: int = _START_US) -> Iterator[tuple[int, list[Tick]]]:
     """With the time at which each is handed over."""
     batch: list[Tick] = []
-    end_us = _START_US + _BATCH_US
+    end_us = start_us + _BATCH_US
     for tick in ticks:
         at_us = tick.payload.received_us or 0
         while at_us >= end_us:

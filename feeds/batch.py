@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, cast
 import hiredis
 import msgspec
 
-from feeds.market import Channel, Missing, Payload, Tick
+from feeds.market import AGGREGATE, Channel, Missing, Payload, Tick
 from feeds.market.bus_names import head_key, log_key
 
 _encode: Final = msgspec.json.Encoder().encode
@@ -30,10 +30,11 @@ class Fence(NamedTuple):
 class Waiting:
     """What one channel has not published yet. `lost` stands before the first of `payloads`."""
 
-    __slots__ = ("channel", "gone", "holes", "lost", "payloads")
+    __slots__ = ("channel", "feed", "gone", "holes", "lost", "payloads")
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
+        self.feed = channel.feed
         self.payloads: deque[Payload] = deque()
         self.lost = 0
         self.gone = 0
@@ -74,7 +75,7 @@ class Batch:
     __slots__ = ("arguments", "counts", "fence", "keys", "number", "oldest_us", "ticks")
 
     def __init__(self, number: int, fence: Fence | None = None) -> None:
-        """With a `fence` all its channels are of that venue."""
+        """With a `fence` all its channels are of that feed."""
         self.number = number
         self.fence = fence
         self.keys: list[str] = []
@@ -83,7 +84,7 @@ class Batch:
         """Its channels; of each, how many ticks, and how many lost before them."""
         self.ticks = 0
         self.oldest_us: int | None = None
-        """When the first of its ticks was received; None: none says."""
+        """When the first of its venues' ticks was received; None: none says."""
 
     def add(self, waiting: Waiting, ticks_max: int, tx: bytes) -> int:
         """Takes over what still fits, oldest first; how many ticks that were.
@@ -99,9 +100,11 @@ class Batch:
         waiting.gone += count
         self.keys += (head_key(channel.name), log_key(channel.name))
         self.arguments += (channel.promises.history_max, missing, count)
-        first_us = waiting.payloads[0].received_us
-        if first_us is not None and (self.oldest_us is None or first_us < self.oldest_us):
-            self.oldest_us = first_us
+        if waiting.feed != AGGREGATE:
+            # What is derived was made of what came before, however long before.
+            first_us = waiting.payloads[0].received_us
+            if first_us is not None and (self.oldest_us is None or first_us < self.oldest_us):
+                self.oldest_us = first_us
         take = waiting.payloads.popleft
         self.arguments += [_encode(take())[:-1] + tx for _ in range(count)]
         self.counts.append((channel.name, count, lost))

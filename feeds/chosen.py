@@ -1,18 +1,34 @@
 """Settings to feeds: which venues, where they are and what to ask of them, checked beforehand."""
 
+import logging
+from collections.abc import Collection
+from pathlib import Path
 from random import Random
 from urllib.parse import urlsplit
 
+import msgspec
+from redis.asyncio import Redis
+
 from feeds.connection import FrameTap
+from feeds.derived import DERIVATIONS
+from feeds.derived.derivation import NO_MARKETS
+from feeds.derived.models import lacks, missing
+from feeds.derived.settings import DerivedChoices, DerivedSettings
+from feeds.derived.signal_check import fault_of
+from feeds.derived_feed import DerivedFeed
 from feeds.errors import SettingError, UnknownVenueError
-from feeds.feed import Feed, TickSink
+from feeds.feed import Bus, Feed, TickSink
 from feeds.market import Clock, Instrument, InstrumentError
-from feeds.settings import FeedSettings, VenueSettings
+from feeds.settings import FeedSettings, LedgerSettings, VenueSettings
 from feeds.sim import VENUE as SIM
 from feeds.sim import SimFeed, check_sim
 from feeds.venue import Subscription, Venue
 from feeds.venue_feed import VenueFeed
 from feeds.venues import VENUES
+
+_DAY_MS = 86_400_000
+
+_log = logging.getLogger(__name__)
 
 
 def check_venues(settings: FeedSettings) -> None:
@@ -29,6 +45,37 @@ def check_venues(settings: FeedSettings) -> None:
         if name in VENUES:
             _wanted(VENUES[name], settings)
     check_sim(settings.sim)
+    check_derived(settings.derived)
+
+
+def check_derived(chosen: DerivedChoices) -> None:
+    """Raises SettingError for what nothing could be derived by."""
+    price, candle = chosen.price, chosen.candle
+    for symbol in price.conversions:
+        try:
+            pair = Instrument.parse(symbol)
+        except InstrumentError as error:
+            raise SettingError(f"derived.price.conversions: {error}") from error
+        if pair.contract or pair.base == pair.quote:
+            raise SettingError(f"derived.price.conversions: {symbol} is no pair of two currencies")
+    numbers = {
+        "price.venues_min": (price.venues_min, 1, 1_000),
+        "price.floor_ppm": (price.floor_ppm, 0, 1_000_000),
+        "price.age_max_ms": (price.age_max_ms, 1, _DAY_MS),
+        "price.interval_ms": (price.interval_ms, 1, _DAY_MS),
+        "price.repeat_ms": (price.repeat_ms, 1, _DAY_MS),
+        "candle.lateness_ms": (candle.lateness_ms, 0, 60_000),
+        "candle.ahead_max_ms": (candle.ahead_max_ms, 0, 60_000),
+        "candle.running_ms": (candle.running_ms, 1, _DAY_MS),
+        "candle.correctable_s": (candle.correctable_s, 0, 60),
+        "candle.flat_max": (candle.flat_max, 1, 86_400),
+    }
+    for name, (number, least, most) in numbers.items():
+        if not least <= number <= most:
+            raise SettingError(f"derived.{name} must be {least} to {most}, is {number}")
+    fault = fault_of(chosen.signal, chosen.grade)
+    if fault is not None:
+        raise SettingError(f"derived.{fault}")
 
 
 def venue_row(name: str) -> Venue:
@@ -69,6 +116,37 @@ def make_feed(
     if name == SIM:
         return SimFeed(settings.sim, sink, clock)
     return venue_feed(name, settings, sink, clock=clock, random=random)
+
+
+def make_derived(
+    settings: FeedSettings, venues: Collection[str], bus: Bus, redis: Redis, clock: Clock
+) -> DerivedFeed | None:
+    """What is made of the ticks of these venues; None: nothing is to be."""
+    chosen = settings.derived
+    if not chosen.enabled:
+        return None
+    # A generated market is none: what is said of live ones together is made without it. Where
+    # there is nothing else, it may stand for them, and says so.
+    simulated = NO_MARKETS.issuperset(venues)
+    told = DerivedSettings(**msgspec.structs.asdict(chosen), simulated=simulated)
+    for row in missing(chosen.signal):
+        packages = ", ".join(lacks(row))
+        _log.warning(
+            "model %s is off: it needs %s (pip install 'tickgate[%s]')",
+            row.name,
+            packages,
+            row.name,
+        )
+    ledger = ledger_path(settings.ledger, simulated=simulated)
+    return DerivedFeed(DERIVATIONS, told, venues, bus, redis, clock=clock, ledger=ledger)
+
+
+def ledger_path(settings: LedgerSettings, *, simulated: bool) -> Path | None:
+    """Where the ledger is; None: nowhere. That of a generated market is another one."""
+    if not settings.path:
+        return None
+    path = Path(settings.path)
+    return path.with_stem(f"{path.stem}-simulated") if simulated else path
 
 
 def _wanted(venue: Venue, settings: FeedSettings) -> tuple[str, list[Subscription]]:

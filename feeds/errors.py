@@ -34,3 +34,7 @@ class VenueUnreachableError(ConnectionLostError):
 
 class VenueSilentError(ConnectionLostError):
     """It is open, and nothing comes: the commonest failure of feeds, and the one without a sign."""
+
+
+class LedgerError(FeedError):
+    """The ledger can't be opened, or can't be written: what it can't prove must not be told."""

@@ -7,6 +7,7 @@ somebody chose, and words of this table.
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from feeds.derived_feed import DerivedFeed
 from feeds.feed import Feed, FeedCounts
 from feeds.lease import Lease
 from feeds.market import Clock
@@ -62,6 +63,9 @@ def counts_of(feed: Feed) -> FeedCounts:
     counts = FeedCounts()
     if isinstance(feed, SimFeed):
         counts.ticks = feed.ticks
+    elif isinstance(feed, DerivedFeed):
+        counts.ticks = feed.counts.told.total()
+        counts.crashes = feed.counts.restarts
     return counts
 
 
@@ -109,6 +113,18 @@ def _of_each_watched(
 ) -> Callable[[FeedsAtWork], Mapping[tuple[str, ...], float]]:
     return lambda at_work: {
         (feed.name,): read(feed.watches) for feed in at_work.feeds if isinstance(feed, VenueFeed)
+    }
+
+
+def _derived(
+    read: Callable[[DerivedFeed], Mapping[tuple[str, ...], float]],
+) -> Callable[[FeedsAtWork], Mapping[tuple[str, ...], float]]:
+    """Nothing, where nothing is derived."""
+    return lambda at_work: {
+        labels: value
+        for feed in at_work.feeds
+        if isinstance(feed, DerivedFeed)
+        for labels, value in read(feed).items()
     }
 
 
@@ -250,5 +266,55 @@ METRICS: Final[tuple[Metric[FeedsAtWork], ...]] = (
         (),
         "Batches that were sent to Redis again.",
         lambda at_work: at_work.publisher.counts.retried_batches,
+    ),
+    Metric(
+        "tickgate_derived_messages_total",
+        "counter",
+        ("kind",),
+        "Prices, candles, signals, outcomes and grades that were made of ticks, by kind.",
+        _derived(lambda feed: {(kind,): n for kind, n in feed.counts.told.items()}),
+    ),
+    Metric(
+        "tickgate_derived_waiting_ticks",
+        "gauge",
+        (),
+        "Ticks that nothing was derived from yet.",
+        _derived(lambda feed: {(): feed.waiting_ticks}),
+    ),
+    Metric(
+        "tickgate_derived_restarts_total",
+        "counter",
+        (),
+        "Times that the derivations failed, or could not keep up, and began again.",
+        _derived(lambda feed: {(): feed.counts.restarts}),
+    ),
+    Metric(
+        "tickgate_derived_late_trades_total",
+        "counter",
+        (),
+        "Trades that came too late even to correct a candle.",
+        _derived(lambda feed: {(): feed.counts.too_late}),
+    ),
+    Metric(
+        "tickgate_ledger_up",
+        "gauge",
+        (),
+        "1 while signals are entered in the ledger, 0 while it can't be written, or by a process"
+        " that stands by.",
+        _derived(lambda feed: {(): int(feed.books.is_open and feed.books.trouble is None)}),
+    ),
+    Metric(
+        "tickgate_ledger_entries_total",
+        "counter",
+        (),
+        "Signals and outcomes that went into it.",
+        _derived(lambda feed: {(): feed.books.entries}),
+    ),
+    Metric(
+        "tickgate_withheld_signals_total",
+        "counter",
+        (),
+        "Signals that were not told, as they could not be entered, or their price not be found.",
+        _derived(lambda feed: {(): feed.books.withheld}),
     ),
 )

@@ -49,12 +49,18 @@ class PublisherCounts:
 class Publisher:
     """Owns the way from this process to the bus. One per process: it numbers its batches."""
 
-    def __init__(self, redis: Redis, settings: PublisherSettings, clock: Clock) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        settings: PublisherSettings,
+        clock: Clock,
+        line: BusLine | None = None,
+    ) -> None:
         self.counts = PublisherCounts()
         self.on_fenced: Callable[[str], None] = lambda _: None
         """Hears of each venue whose ticks Redis refused: the lease may be another's by now."""
         self._redis = redis
-        self._line = BusLine(redis)
+        self._line = line or BusLine(redis)
         self._settings = settings
         self._clock = clock
         self._name = uuid.uuid4().hex
@@ -128,7 +134,7 @@ class Publisher:
         """It has the lease: what is still held of the venue is its to publish, not ours."""
         del self._fences[venue]
         self._in_doubt.discard(venue)
-        for name in [name for name, one in self._waiting.items() if one.channel.venue == venue]:
+        for name in [name for name, one in self._waiting.items() if one.feed == venue]:
             ticks = len(self._waiting.pop(name).payloads)
             self._held -= ticks
             self.counts.yielded += ticks
@@ -211,7 +217,7 @@ class Publisher:
         batches: list[Batch] = []
         open_batches: dict[str, Batch] = {}
         for name in [name for name, waiting in self._waiting.items() if waiting.payloads]:
-            venue = self._waiting[name].channel.venue
+            venue = self._waiting[name].feed
             if venue in self._parked:
                 continue
             fence = fences.get(venue)

@@ -1,20 +1,37 @@
-"""EDGE (redis): what was published of a venue before us, by this process or by another.
+"""EDGE (redis): what was published before us, by this process or by another: from the streams.
 
-Read from the channels' streams when a venue's publishing begins, so that what the venue repeats is
-not published again, and what nobody listened to is announced as missing.
+Of a venue, when its publishing begins: so that what it repeats is not published again, and what
+nobody listened to is announced as missing. Of all kinds, when derivations begin, and go on from it.
 """
 
 import asyncio
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from feeds.market import Channel, Publication, PublicationError, Tick, Trade
-from feeds.market.bus_names import log_key
+from feeds.market import (
+    AGGREGATE,
+    Candle,
+    Channel,
+    ChannelError,
+    Grade,
+    Outcome,
+    Payload,
+    Price,
+    Publication,
+    PublicationError,
+    Quote,
+    Reference,
+    Signal,
+    Status,
+    Tick,
+    Trade,
+)
+from feeds.market.bus_names import DIRECTORY_KEY, log_key
 
 _log = logging.getLogger(__name__)
 
@@ -22,6 +39,21 @@ RECALL_LIMIT_S: Final = 1.0
 """Longer than that nobody is kept waiting for."""
 _CHANNELS_AT_ONCE: Final = 20
 _decode: Final = msgspec.json.Decoder(Trade).decode
+
+_DECODERS: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
+    "trade": msgspec.json.Decoder(Trade),
+    "quote": msgspec.json.Decoder(Quote),
+    "status": msgspec.json.Decoder(Status),
+    "price": msgspec.json.Decoder(Price),
+    "candle": msgspec.json.Decoder(Candle),
+    "signal": msgspec.json.Decoder(Signal),
+    "outcome": msgspec.json.Decoder(Outcome),
+    "grade": msgspec.json.Decoder(Grade),
+}
+_MESSAGES_MAX: Final = {"status": 1, "candle": 400}
+"""How many of the newest are read, where not all are of use: of candles those of a venue's own,
+which are enough for the next longer interval."""
+_ALL: Final = 1_000
 
 
 async def recall(
@@ -36,7 +68,7 @@ async def recall(
         async with asyncio.timeout(RECALL_LIMIT_S):
             for start in range(0, len(wanted), _CHANNELS_AT_ONCE):
                 some = wanted[start : start + _CHANNELS_AT_ONCE]
-                read = await _read(redis, some, trades_max)
+                read = await _read(redis, [(channel.name, trades_max) for channel in some])
                 for channel, entries in zip(some, read, strict=True):
                     recalled[channel.name] = _ticks(channel, entries)
     except (RedisError, OSError, TimeoutError) as error:
@@ -44,10 +76,101 @@ async def recall(
     return recalled
 
 
-async def _read(redis: Redis, channels: Sequence[Channel], trades_max: int) -> list[Any]:
+async def recall_histories(
+    redis: Redis, kinds: Collection[str], venues: Collection[str]
+) -> dict[str, list[Payload]]:
+    """What channels of some kinds hold, oldest first, by name: those of these venues, of all of
+    them together, and of models. Of candles only the final ones.
+
+    So far as it can be read in time: a market's trades only where its candles were read.
+    """
+    told: dict[str, list[Payload]] = {}
+    try:
+        async with asyncio.timeout(RECALL_LIMIT_S):
+            wanted = _wanted(await redis.smembers(DIRECTORY_KEY), kinds, venues)
+            for start in range(0, len(wanted), _CHANNELS_AT_ONCE):
+                some = wanted[start : start + _CHANNELS_AT_ONCE]
+                counts = [(channel.name, _messages_max(channel)) for channel in some]
+                for channel, entries in zip(some, await _read(redis, counts), strict=True):
+                    told[channel.name] = [one for _, one in _published(channel, entries)]
+    except (RedisError, OSError, TimeoutError) as error:
+        reason = str(error) or "no answer in time"
+        _log.warning("what was derived before can't be read, or not all of it (%s)", reason)
+    return told
+
+
+def heard_by(
+    since_us: int, histories: Mapping[str, Sequence[Payload]]
+) -> tuple[dict[str, list[Payload]], set[tuple[str, Trade]]]:
+    """What was received before we listened; and what of that may be heard once more."""
+    before = {
+        name: [one for one in payloads if one.received_us is None or one.received_us <= since_us]
+        for name, payloads in histories.items()
+    }
+    doubled = {
+        (name, payload)
+        for name, payloads in before.items()
+        for payload in payloads
+        if isinstance(payload, Trade)
+    }
+    return before, doubled
+
+
+def is_among(tick: Tick, trades: set[tuple[str, Trade]]) -> bool:
+    return isinstance(tick.payload, Trade) and (tick.channel.name, tick.payload) in trades
+
+
+async def find_positions(redis: Redis, wanted: Sequence[Reference]) -> dict[Reference, Reference]:
+    """Those whose messages are in their channels' streams, with epoch and seq.
+
+    Raises RedisError, OSError.
+    """
+    names = sorted({one.channel for one in wanted})
+    streams = await _read(redis, [(name, _ALL) for name in names])
+    found: dict[Reference, Reference] = {}
+    for name, entries in zip(names, streams, strict=True):
+        at = {one.at_us: one for one in wanted if one.channel == name}
+        for publication, payload in _published(Channel.parse(name), entries):
+            one = at.get(payload.computed_us) if isinstance(payload, Price) else None
+            if one is not None:
+                found[one] = Reference(
+                    one.channel, one.price, one.at_us, publication.epoch, publication.seq
+                )
+    return found
+
+
+def _wanted(names: Any, kinds: Collection[str], venues: Collection[str]) -> list[Channel]:
+    """In the order in which they are needed: what is said of all venues, candles, the rest."""
+    found: list[Channel] = []
+    for name in names:
+        try:
+            channel = Channel.parse(name.decode())
+        except (ChannelError, UnicodeDecodeError):
+            continue
+        word = channel.promises.name
+        is_ours = channel.venue in venues or channel.venue == AGGREGATE
+        if word in kinds and (is_ours or word in ("signal", "outcome")):
+            found.append(channel)
+    ranks = {"signal": 0, "outcome": 0, "candle": 2}
+    found.sort(
+        key=lambda one: (
+            ranks.get(one.promises.name, 3) - (one.venue == AGGREGATE),
+            one.name,
+        )
+    )
+    return found
+
+
+def _messages_max(channel: Channel) -> int:
+    if channel.venue == AGGREGATE:
+        return _ALL
+    return _MESSAGES_MAX.get(channel.promises.name, _ALL)
+
+
+async def _read(redis: Redis, wanted: Sequence[tuple[str, int]]) -> list[Any]:
     async with redis.pipeline(transaction=False) as pipeline:
-        for channel in channels:
-            pipeline.xrevrange(log_key(channel.name), count=trades_max)
+        for name, count in wanted:
+            pipeline.xrevrange(log_key(name), count=count)
         return list(await pipeline.execute(raise_on_error=False))
 
 
@@ -61,3 +184,18 @@ def _ticks(channel: Channel, entries: Any) -> list[Tick]:
             except (KeyError, PublicationError, msgspec.MsgspecError):
                 continue
     return ticks
+
+
+def _published(channel: Channel, entries: Any) -> Iterator[tuple[Publication, Payload]]:
+    """Oldest first, without what can't be read, and without candles that are not final."""
+    word = channel.promises.name
+    decode = _DECODERS[word].decode
+    if isinstance(entries, list):
+        for _, fields in reversed(entries):
+            try:
+                message = fields[b"m"]
+                if word != "candle" or b'"final":true' in message:
+                    publication = Publication.decode(message)
+                    yield publication, decode(publication.payload)
+            except (KeyError, PublicationError, msgspec.MsgspecError):
+                continue

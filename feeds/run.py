@@ -16,15 +16,18 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
-from feeds.chosen import check_venues, make_feed, venue_row
+from feeds.bus_line import BusLine
+from feeds.chosen import check_venues, make_derived, make_feed, venue_row
+from feeds.derived_feed import DerivedFeed
 from feeds.errors import BusUnreachableError, SettingError
-from feeds.feed import Feed
+from feeds.feed import Feed, TickSink
 from feeds.lease import Lease
 from feeds.market import Channel, Clock, Status, Tick
 from feeds.metrics import FeedsAtWork
 from feeds.publisher import Publisher
 from feeds.recall import recall
 from feeds.recording import Row
+from feeds.replay import VENUE as REPLAY
 from feeds.replay import ReplayFeed, ReplayProgress
 from feeds.settings import FeedSettings, PublisherSettings
 from feeds.venue_feed import VenueFeed
@@ -47,6 +50,7 @@ async def run_feeds(
     random: Random,
     stopping: asyncio.Event,
     beside: Callable[[FeedsAtWork], Coroutine[Any, Any, None]] | None = None,
+    line: Callable[[Redis], BusLine] = BusLine,
 ) -> None:
     """Runs the chosen venues until `stopping` is set; then ends within 3 s.
 
@@ -54,21 +58,26 @@ async def run_feeds(
     connection is made, and BusUnreachableError where Redis is not there at the start.
     """
     check_venues(settings)
-    async with _open_bus(redis_url, settings.publisher, clock) as (redis, publisher):
+    async with _open_bus(redis_url, settings.publisher, clock, line) as (redis, publisher):
+        derived = make_derived(settings, settings.venues, publisher, redis, clock)
+        sink = derived or publisher
         feeds = [
-            make_feed(name, settings, publisher, clock=clock, random=random)
-            for name in settings.venues
+            make_feed(name, settings, sink, clock=clock, random=random) for name in settings.venues
         ]
+        if derived is not None:
+            derived.foresee(channel for feed in feeds for channel in feed.channels)
+        all_feeds = [*feeds, derived] if derived else feeds
         leases = {
-            name: Lease(name, redis, publisher, clock, lease_s=settings.publisher.lease_s)
-            for name in settings.venues
+            feed.name: Lease(feed.name, redis, publisher, clock, lease_s=settings.publisher.lease_s)
+            for feed in all_feeds
         }
-        publisher.on_fenced = lambda venue: leases[venue].doubt()
+        publisher.on_fenced = lambda feed: leases[feed].doubt()
         async with asyncio.TaskGroup() as group:
             looking = None
             if beside is not None:
-                looking = group.create_task(beside(FeedsAtWork(feeds, publisher, clock, leases)))
-            await _serve(feeds, publisher, clock, stopping, leases)
+                at_work = FeedsAtWork(all_feeds, publisher, clock, leases)
+                looking = group.create_task(beside(at_work))
+            await _serve(feeds, derived, publisher, clock=clock, stopping=stopping, leases=leases)
             if looking is not None:
                 looking.cancel()
 
@@ -94,36 +103,54 @@ async def run_replay(
     row = venue_row(venue)
     if speed is not None and not 0 < speed < float("inf"):
         raise SettingError("a speed is a number of more than 0")
-    async with _open_bus(redis_url, settings.publisher, clock) as (_, publisher):
+    async with _open_bus(redis_url, settings.publisher, clock) as (redis, publisher):
+        derived = make_derived(settings, [REPLAY], publisher, redis, clock)
         feed = ReplayFeed(
-            read, lambda: row.parser(symbol), publisher, clock, speed=speed, progress=progress
+            read,
+            lambda: row.parser(symbol),
+            derived or publisher,
+            clock,
+            speed=speed,
+            progress=progress,
         )
-        await _serve([feed], publisher, clock, stopping, {})
+        leases = {}
+        if derived is not None:
+            # Where a feeds process runs it holds the lease, and nothing is made of the recording.
+            lease_s = settings.publisher.lease_s
+            leases[derived.name] = Lease(derived.name, redis, publisher, clock, lease_s=lease_s)
+            publisher.on_fenced = lambda name: leases[name].doubt()
+        await _serve([feed], derived, publisher, clock=clock, stopping=stopping, leases=leases)
         return feed.progress
 
 
 async def _serve(
-    feeds: Sequence[Feed],
+    venues: Sequence[Feed],
+    derived: DerivedFeed | None,
     publisher: Publisher,
+    *,
     clock: Clock,
     stopping: asyncio.Event,
     leases: Mapping[str, Lease],
 ) -> None:
-    """Until `stopping` is set or all feeds have ended of themselves.
+    """Until `stopping` is set or all venues have ended of themselves.
 
     Those with a lease run while it is ours; a venue that another process publishes is its to tell.
     """
+    sink = derived or publisher
+    # What is derived comes first: it is to hear the first tick.
+    feeds = [derived, *venues] if derived else [*venues]
     publisher.register([channel for feed in feeds for channel in feed.channels])
     publisher.register([_status_channel(feed) for feed in feeds])
     async with asyncio.TaskGroup() as group:
-        runs = [
-            group.create_task(_hold(feed, publisher, leases.get(feed.name)), name=feed.name)
+        runs = {
+            feed.name: group.create_task(_hold(feed, sink, leases.get(feed.name)), name=feed.name)
             for feed in feeds
-        ]
+        }
+        loading = [group.create_task(derived.load())] if derived else []
         stop = group.create_task(stopping.wait())
-        ended = group.create_task(asyncio.wait(runs))
+        ended = group.create_task(asyncio.wait([runs[feed.name] for feed in venues]))
         await asyncio.wait([stop, ended], return_when=asyncio.FIRST_COMPLETED)
-        for task in (*runs, stop, ended):
+        for task in (*runs.values(), *loading, stop, ended):
             task.cancel()
     now_us = clock.now_ns() // 1_000
     for feed in feeds:
@@ -142,33 +169,33 @@ async def _serve(
             await asyncio.gather(*(lease.leave() for lease in leases.values()))
 
 
-async def _hold(feed: Feed, publisher: Publisher, lease: Lease | None) -> None:
+async def _hold(feed: Feed, sink: TickSink, lease: Lease | None) -> None:
     if lease is None:
-        await _run(feed, publisher)
+        await _run(feed, sink)
     else:
-        await lease.run(lambda: _run_after(feed, publisher, lease.redis))
+        await lease.run(lambda: _run_after(feed, sink, lease.redis))
 
 
-async def _run_after(feed: Feed, publisher: Publisher, redis: Redis) -> None:
+async def _run_after(feed: Feed, sink: TickSink, redis: Redis) -> None:
     """Follows whoever published the venue before."""
     if isinstance(feed, VenueFeed):
         feed.begin_after(await recall(redis, feed.channels, feed.trades_recalled))
-    await _run(feed, publisher)
+    await _run(feed, sink)
 
 
-async def _run(feed: Feed, publisher: Publisher) -> None:
+async def _run(feed: Feed, sink: TickSink) -> None:
     """Until it ends of itself, its status told meanwhile."""
     async with asyncio.TaskGroup() as group:
-        reporting = group.create_task(_report(feed, publisher), name=f"{feed.name}-status")
+        reporting = group.create_task(_report(feed, sink), name=f"{feed.name}-status")
         await group.create_task(feed.run(), name=f"{feed.name}-run")
         reporting.cancel()
 
 
-async def _report(feed: Feed, publisher: Publisher) -> None:
+async def _report(feed: Feed, sink: TickSink) -> None:
     channel = _status_channel(feed)
     while True:
         feed.changed.clear()
-        publisher.offer([Tick(channel, feed.status())])
+        sink.offer([Tick(channel, feed.status())])
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_HEARTBEAT_S):
                 await feed.changed.wait()
@@ -180,7 +207,10 @@ def _status_channel(feed: Feed) -> Channel:
 
 @contextlib.asynccontextmanager
 async def _open_bus(
-    redis_url: str, settings: PublisherSettings, clock: Clock
+    redis_url: str,
+    settings: PublisherSettings,
+    clock: Clock,
+    line: Callable[[Redis], BusLine] = BusLine,
 ) -> AsyncIterator[tuple[Redis, Publisher]]:
     # The publisher retries and times out by its own, shorter rules. redis-py's retries would hide
     # an outage, and its socket timeout goes through asyncio.wait_for, which on Python 3.11 swallows
@@ -192,7 +222,7 @@ async def _open_bus(
     try:
         await _expect_redis(redis, redis_url)
         async with asyncio.TaskGroup() as group:
-            publisher = Publisher(redis, settings, clock)
+            publisher = Publisher(redis, settings, clock, line(redis))
             publishing = group.create_task(publisher.run(), name="publisher")
             yield redis, publisher
             publishing.cancel()

@@ -2,6 +2,8 @@
 
 import msgspec
 
+from feeds.derived.settings import DerivedChoices
+
 DEFAULT_VENUES = ("binance", "coinbase", "kraken", "bitstamp", "sim")
 
 
@@ -81,6 +83,14 @@ class PublisherSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     there is one, takes a venue over. Renewed four times as often."""
 
 
+class LedgerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The record of all signals and of what came of them."""
+
+    path: str = ""
+    """The file; that of a simulated market gets `-simulated` before its suffix. Empty:
+    `ledger.sqlite` in the data directory."""
+
+
 class FeedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """All that the feeds process is told."""
 
@@ -90,3 +100,5 @@ class FeedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sim: SimSettings = SimSettings()
     connection: ConnectionSettings = ConnectionSettings()
     publisher: PublisherSettings = PublisherSettings()
+    derived: DerivedChoices = DerivedChoices()
+    ledger: LedgerSettings = LedgerSettings()

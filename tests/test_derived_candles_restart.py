@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from feeds.derived.candles import Candles
@@ -76,3 +77,60 @@ def test_a_restart_that_finds_only_a_part_of_the_smaller_ones_says_so() -> None:
     one = restarted(history, NOON_US + 40 * SECOND_US)
     told = played(one, [trade(NOON_US + 40 * SECOND_US)], NOON_US + 64 * SECOND_US)
     assert finals(told, "1m")[0].partial
+
+
+def test_an_end_that_was_reached_and_not_told_is_told_once_after_the_restart() -> None:
+    ticks = [trade(NOON_US + second * SECOND_US) for second in range(62)]
+    told = played(candles(), ticks, NOON_US + 62 * SECOND_US + 1)
+    assert [each.start_us for each in finals(told, "1m")] == [NOON_US]
+    history = histories(told, ticks)
+    before = [payload for payload in history["candle.1m:kraken:BTC-USD"] if not payload.final]
+    history["candle.1m:kraken:BTC-USD"] = before
+    cut_us = NOON_US + 63 * SECOND_US
+    again = played(restarted(history, cut_us), [trade(cut_us)], NOON_US + 70 * SECOND_US)
+    [owed] = finals(again, "1m")
+    assert owed == finals(told, "1m")[0]
+
+
+def test_a_trade_that_is_the_next_one_by_its_number_shows_that_none_was_missed() -> None:
+    ticks = [numbered(second, NOON_US + second * SECOND_US) for second in range(30)]
+    told = played(candles(), ticks, NOON_US + 30 * SECOND_US)
+    back_us = NOON_US + 40 * SECOND_US
+    one = restarted(histories(told, ticks), back_us)
+    told += played(one, [numbered(30, back_us)], NOON_US + 70 * SECOND_US)
+    [minute] = finals(told, "1m")
+    assert (minute.trades, minute.partial) == (31, False)
+
+
+def test_a_number_that_skips_some_shows_nothing() -> None:
+    ticks = [numbered(second, NOON_US + second * SECOND_US) for second in range(30)]
+    told = played(candles(), ticks, NOON_US + 30 * SECOND_US)
+    back_us = NOON_US + 40 * SECOND_US
+    one = restarted(histories(told, ticks), back_us)
+    told += played(one, [numbered(32, back_us)], NOON_US + 70 * SECOND_US)
+    assert finals(told, "1m")[0].partial
+
+
+def test_a_venue_is_not_heard_before_it_is_live() -> None:
+    one = candles(None)
+    told = one.take([status("waiting", NOON_US)], NOON_US)
+    live_us = NOON_US + SECOND_US // 2
+    told += one.take([status("live", live_us)], live_us)
+    told += played(one, [trade(live_us + 1)], NOON_US + 4 * SECOND_US)
+    assert finals(told, "1s")[0].partial
+
+
+def test_a_long_pause_after_the_last_trades_is_not_told_second_by_second() -> None:
+    one = candles()
+    told = one.take([trade(NOON_US), trade(NOON_US + SECOND_US)], NOON_US + SECOND_US)
+    told += one.take([status("stale", NOON_US + 10**15)], NOON_US + 10**15)
+    seconds = finals(told, "1s")
+    assert [each.trades for each in seconds[:3]] == [1, 1, 0]
+    assert len(seconds) == 2 + 600
+
+
+def numbered(number: int, at_us: int) -> Tick:
+    tick = trade(at_us)
+    return msgspec.structs.replace(
+        tick, payload=msgspec.structs.replace(tick.payload, id=str(number))
+    )

@@ -6,14 +6,14 @@ import io
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from itertools import islice
-from math import fsum, isclose, sqrt
+from math import fsum, isclose, log, sqrt
 from pathlib import Path
 from random import Random
 from typing import NamedTuple
 
 import pytest
 
-from feeds.derived.kernels import Atr, Bollinger, Ema, Macd, Rma, Rsi, Vwap, ZScore
+from feeds.derived.kernels import Atr, Bollinger, Ema, Macd, Rma, Rsi, Surprise, Vwap, ZScore
 
 MINUTES = 14 * 24 * 60
 RECORDED = (
@@ -47,13 +47,16 @@ def _generated() -> list[Candle]:
     return made
 
 
-MARKETS = {"recorded": _recorded} if RECORDED.exists() else {}
-every_market = pytest.mark.parametrize("market", [*MARKETS, "generated"])
+MARKETS = {"recorded": _recorded, "generated": _generated}
+is_absent = pytest.mark.skipif(not RECORDED.exists(), reason=f"{RECORDED.name} is not there")
+every_market = pytest.mark.parametrize(
+    "market", [pytest.param("recorded", marks=is_absent), "generated"]
+)
 
 
 @cache
 def candles(market: str) -> list[Candle]:
-    return MARKETS.get(market, _generated)()
+    return MARKETS[market]()
 
 
 def equal(ours: Iterable[float | None], batch: Iterable[float], *, warm_up: int) -> None:
@@ -127,6 +130,16 @@ def test_bollingers_bands_equal_the_batch(market: str, period: int, talib) -> No
         equal(column(ours, name), expected, warm_up=period - 1)
 
 
+@every_market
+@pytest.mark.parametrize("period", [2, 60])
+def test_vwap_equals_the_batch(market: str, period: int, talib) -> None:
+    rows, one = candles(market), Vwap(period)
+    turnover = talib.SUM(_array(each.close * each.volume for each in rows), timeperiod=period)
+    volume = talib.SUM(_array(each.volume for each in rows), timeperiod=period)
+    ours = [one.update(each.close, each.volume) for each in rows]
+    equal(ours, turnover / volume, warm_up=period - 1)
+
+
 # What TA-Lib has not, and so a definition of its own: over the whole window, each time anew.
 
 
@@ -158,7 +171,7 @@ def wilders(values: Sequence[float], period: int) -> list[float]:
 @every_market
 @pytest.mark.parametrize("period", [2, 20, 100])
 def test_z_score_equals_its_definition(market: str, period: int) -> None:
-    rows, one = candles(market)[:2_000], ZScore(period)
+    rows, one = candles(market), ZScore(period)
     ours = [one.update(each.close) for each in rows]
     equal(ours, over_windows(rows, period, deviations_off), warm_up=period - 1)
 
@@ -166,7 +179,7 @@ def test_z_score_equals_its_definition(market: str, period: int) -> None:
 @every_market
 @pytest.mark.parametrize("period", [2, 60])
 def test_vwap_equals_its_definition(market: str, period: int) -> None:
-    rows, one = candles(market)[:2_000], Vwap(period)
+    rows, one = candles(market), Vwap(period)
     ours = [one.update(each.close, each.volume) for each in rows]
     equal(ours, over_windows(rows, period, average_by_volume), warm_up=period - 1)
 
@@ -177,6 +190,38 @@ def test_rma_equals_its_definition(market: str, period: int) -> None:
     closes, one = [each.close for each in candles(market)], Rma(period)
     ours = [one.update(close) for close in closes]
     equal(ours, wilders(closes, period), warm_up=period - 1)
+
+
+def surprises(values: Sequence[float], period: int) -> list[float]:
+    """Usual is a decaying mean and deviation; nothing moves them more than three of the latter."""
+    mean = fsum(values[:period]) / period
+    deviation = sqrt(fsum((value - mean) ** 2 for value in values[:period]) / period)
+    told, weight = [0.0] * period, 2 / (period + 1)
+    for value in values[period:]:
+        told.append((value - mean) / deviation if deviation else 0.0)
+        away = min(max(value - mean, -3 * deviation), 3 * deviation) if deviation else value - mean
+        old_mean, mean = mean, mean + weight * away
+        squares = (1 - weight) * (deviation**2 + (mean - old_mean) ** 2)
+        deviation = sqrt(squares + weight * (old_mean + away - mean) ** 2)
+    return told
+
+
+@every_market
+@pytest.mark.parametrize("period", [2, 240])
+def test_surprise_equals_its_definition(market: str, period: int) -> None:
+    volumes, one = [log(1 + each.volume) for each in candles(market)], Surprise(period)
+    ours = [one.update(volume) for volume in volumes]
+    equal(ours, surprises(volumes, period), warm_up=period)
+
+
+def test_a_burst_does_not_become_usual_at_once() -> None:
+    one, plain = Surprise(60), ZScore(60)
+    calm = [float(at % 2) for at in range(300)]
+    for value in [*calm, *[50.0] * 3]:
+        told = one.update(value), plain.update(value)
+    assert told[0] is not None
+    assert told[1] is not None
+    assert told[0] > 4 * told[1]
 
 
 def test_a_market_that_stands_still_is_no_error() -> None:

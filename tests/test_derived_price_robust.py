@@ -52,14 +52,17 @@ offsets = st.integers(-300, 300)
     off=st.sampled_from([-1, 1]),
     flapping=st.lists(st.tuples(st.booleans(), offsets), min_size=1, max_size=12),
 )
-def test_with_a_frozen_a_wrong_and_a_flapping_venue_it_moves_less_than_its_confidence(
+def test_with_a_frozen_a_wrong_and_a_flapping_venue_it_moves_within_its_confidence(
     honest: list[tuple[int, int]],
     level: int,
     drift: int,
     off: int,
     flapping: list[tuple[bool, int]],
 ) -> None:
-    """Against the price of the honest venues alone, at every step."""
+    """Against the price of the honest venues alone, at every step.
+
+    Exactly as much only where several votes are one and the same number.
+    """
     at_us = NOW_US
     rule = PriceSettings(venues_min=3, interval_ms=0)
     alone, disturbed = Consolidation(rule), Consolidation(rule)
@@ -77,7 +80,7 @@ def test_with_a_frozen_a_wrong_and_a_flapping_venue_it_moves_less_than_its_confi
             bad.append(quote("flapping", moved + offset, moved + offset + 10, at_us))
         undisturbed, _ = price_of(told(alone.take(good, at_us)))
         price, confidence = price_of(told(disturbed.take(good + bad, at_us)))
-        assert abs(price - undisturbed) < confidence
+        assert abs(price - undisturbed) <= confidence
         # A tenth of the price is 500 and more: the wrong one widens nothing.
         assert confidence < 20
 

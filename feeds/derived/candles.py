@@ -11,81 +11,32 @@ from decimal import Decimal
 from typing import Final
 
 from feeds.derived.bar import Deal
+from feeds.derived.candle_market import AWAY, CandleMarket, Route
 from feeds.derived.derivation import AGGREGATE, NO_MARKETS, Derived
-from feeds.derived.outages import Outages
 from feeds.derived.series import INTERVALS, SECOND_US, Interval, Limits, Series
 from feeds.derived.settings import CandleSettings
 from feeds.derived.venue_clock import VenueClock
 from feeds.market import Candle, Channel, Payload, Status, Tick, Trade
 
-_AWAY: Final = frozenset(("stale", "resync", "closed"))
-"""States in which a venue's trades are missed."""
-
-
-class _Market:
-    """What several series share that are final together: one venue's, or those of all."""
-
-    __slots__ = ("clocks", "series", "until_us")
-
-    def __init__(self, clocks: Mapping[str, VenueClock]) -> None:
-        self.clocks = clocks
-        """By venue: of the one, or of all whose trades it takes."""
-        self.series: dict[str, Series] = {}
-        self.until_us = 0
-        """All seconds that end by then are final."""
-
-    def ahead_us(self) -> int:
-        """How far the slowest venue that is heard is ahead of our clock."""
-        heard = (clock.ahead_us() for clock in self.clocks.values() if not clock.is_away)
-        return min(heard, default=0)
-
-    def watermark_us(self, now_us: int) -> int:
-        """What time it is there; where nobody is heard, here."""
-        heard = (clock.now_us(now_us) for clock in self.clocks.values() if not clock.is_away)
-        return min(heard, default=now_us)
-
-
-class _Route:
-    """What the trades of one channel are part of."""
-
-    __slots__ = ("clock", "last_us", "name", "outages", "series")
-
-    def __init__(self, name: str, clock: VenueClock, since_us: int) -> None:
-        self.name = name
-        self.clock = clock
-        self.outages = Outages(since_us)
-        self.series: list[Series] = []
-        self.last_us = 0
-        """When its newest trade happened."""
-
-    def hear(self, status: Status, now_us: int) -> None:
-        """What its venue's status says of it."""
-        state = status.state
-        if status.channels:
-            of_it = status.channels.get(self.name)
-            state = "live" if of_it is None else of_it.state
-        if state in _AWAY:
-            self.outages.begin(self.clock.now_us(now_us))
-        elif state == "live":
-            self.outages.end(self.clock.now_us(now_us))
-
 
 class Candles:
     """A Derivation: trades and statuses in, candles out."""
 
-    def __init__(self, settings: CandleSettings) -> None:
+    def __init__(self, settings: CandleSettings, *, simulated: bool = False) -> None:
+        """`simulated`: markets that are none count as live, as there are no others."""
+        self._no_markets = frozenset[str]() if simulated else NO_MARKETS
         self._lateness_us = settings.lateness_ms * 1_000
         self._ahead_max_us = settings.ahead_max_ms * 1_000
         self._limits = Limits(min(60, settings.correctable_s), settings.flat_max)
         self._periods_us = [_period_us(each, settings.running_ms * 1_000) for each in INTERVALS]
         self._clocks: dict[str, VenueClock] = {}
         self._since_us: dict[str, int] = {}
-        """When each venue was first heard."""
+        """When each venue was first live."""
         self._statuses: dict[str, Status] = {}
-        self._markets: dict[str, _Market] = {}
+        self._markets: dict[str, CandleMarket] = {}
         self._live: dict[str, VenueClock] = {}
-        self._together = _Market(self._live)
-        self._routes: dict[str, _Route] = {}
+        self._together = CandleMarket(self._live)
+        self._routes: dict[str, Route] = {}
         self._moved: list[dict[Series, None]] = [{} for _ in INTERVALS]
         """By interval: whose candle changed since it was last told; of a longer interval those
         of the shorter one that were told since."""
@@ -110,6 +61,8 @@ class Candles:
                 deal = _deal(payload, heard_us, heard_us + self._ahead_max_us)
                 if payload.venue_us is not None:
                     route.clock.stamp(payload.venue_us, heard_us)
+                if route.last_id is not None:
+                    route.resume(payload.id)
                 if tick.missing is not None:
                     route.outages.add(min(route.last_us, deal.at_us), deal.at_us)
                 route.last_us = deal.at_us
@@ -165,7 +118,7 @@ class Candles:
         heard_us: defaultdict[str, int] = defaultdict(int)
         for name, payloads in told.items():
             channel = Channel.parse(name)
-            newest = max((payload.received_us or 0 for payload in payloads), default=0)
+            newest = max(map(_heard_us, payloads), default=0)
             heard_us[channel.venue] = max(heard_us[channel.venue], newest)
             word, _, interval = channel.kind.partition(".")
             if word == "candle":
@@ -185,12 +138,13 @@ class Candles:
         for channel, rows in trades:
             self._replay(self._routes[channel.name], rows)
 
-    def _replay(self, route: _Route, trades: Sequence[Trade]) -> None:
+    def _replay(self, route: Route, trades: Sequence[Trade]) -> None:
         """Those of seconds that are not final yet; the others are in the candles already.
 
         Where nothing was final, nobody knows what was before the first of them.
         """
         is_anew = route.series[0].next_us is None
+        route.last_id = trades[-1].id if trades else None
         for trade in trades:
             heard_us = trade.received_us or trade.venue_us
             if heard_us is None:
@@ -203,7 +157,7 @@ class Candles:
                 if series.next_us is None or deal.at_us >= series.next_us:
                     series.add(deal, [])
 
-    def _all(self) -> Iterable[_Market]:
+    def _all(self) -> Iterable[CandleMarket]:
         yield from self._markets.values()
         yield self._together
 
@@ -217,7 +171,7 @@ class Candles:
                 for series in market.series.values():
                     series.close_until(until_us, told)
 
-    def _until_us(self, market: _Market, now_us: int) -> int:
+    def _until_us(self, market: CandleMarket, now_us: int) -> int:
         until_us = market.watermark_us(now_us) - self._lateness_us
         return until_us - until_us % SECOND_US
 
@@ -225,20 +179,19 @@ class Candles:
         clock = self._clocks.get(venue)
         if clock is None:
             clock = self._clocks[venue] = VenueClock(self._ahead_max_us)
-            self._since_us[venue] = now_us
-            self._markets[venue] = _Market({venue: clock})
+            self._markets[venue] = CandleMarket({venue: clock})
         return clock
 
-    def _add(self, trades: Channel, now_us: int) -> _Route:
+    def _add(self, trades: Channel, now_us: int) -> Route:
         """The series of a market that was not heard of before."""
         venue, symbol = trades.venue, trades.symbol
         clock = self._clock(venue, now_us)
-        if venue not in NO_MARKETS:
-            self._live[venue] = clock
         markets = {venue: self._markets[venue]}
-        if venue not in NO_MARKETS:
+        if venue not in self._no_markets:
+            self._live[venue] = clock
             markets[AGGREGATE] = self._together
-        route = self._routes[trades.name] = _Route(trades.name, clock, self._since_us[venue])
+        since_us = self._since_us.setdefault(venue, now_us)
+        route = self._routes[trades.name] = Route(trades.name, clock, since_us)
         for name, market in markets.items():
             if not market.series:
                 market.until_us = self._until_us(market, now_us)
@@ -253,7 +206,9 @@ class Candles:
         if venue == AGGREGATE:
             return
         clock = self._clock(venue, now_us)
-        clock.is_away = status.state in _AWAY and not status.channels
+        clock.is_away = status.state in AWAY and not status.channels
+        if not clock.is_away:
+            self._since_us.setdefault(venue, now_us)
         before = self._statuses.get(venue)
         if before is None or (before.state, before.channels) != (status.state, status.channels):
             self._statuses[venue] = status
@@ -264,6 +219,13 @@ class Candles:
 
 def _period_us(interval: Interval, running_us: int) -> int:
     return min(max(running_us, interval.length_us // 60), interval.length_us // 4)
+
+
+def _heard_us(payload: Payload) -> int:
+    """Until when a market was heard, as far as a message says."""
+    if isinstance(payload, Status) and payload.state != "live" and not payload.channels:
+        return 0 if payload.state == "waiting" else payload.since_us
+    return payload.received_us or 0
 
 
 def _deal(trade: Trade, heard_us: int, latest_us: int) -> Deal:
@@ -283,6 +245,6 @@ CANDLES: Final = Derived(
     name="candle",
     title="Candles",
     reads=frozenset(("trade", "status")),
-    make=lambda settings: Candles(settings.candle),
+    make=lambda settings: Candles(settings.candle, simulated=settings.simulated),
     history=frozenset(("candle", "trade", "status")),
 )

@@ -1,6 +1,6 @@
 """All derivations of a process, one after the other: what one tells, those after it hear. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from feeds.derived.derivation import Derivation, Derived
 from feeds.derived.settings import DerivedSettings
@@ -11,9 +11,22 @@ class Chain:
     """A Derivation made of several. `now_us` may go back here, and nowhere behind it."""
 
     def __init__(self, rows: Sequence[Derived], settings: DerivedSettings) -> None:
+        self._settings = settings
         self._rows = [(row, row.make(settings)) for row in rows]
         self._now_us = 0
         self._readers: dict[str, tuple[Derivation, ...]] = {}
+
+    @property
+    def derivations(self) -> list[Derivation]:
+        """In the order of their rows."""
+        return [derivation for _, derivation in self._rows]
+
+    def add(self, row: Derived, place: int, told: Mapping[str, Sequence[Payload]]) -> None:
+        """One more, before that of `place`. It goes on from the histories of its kinds."""
+        derivation = row.make(self._settings)
+        derivation.restore(_of_kinds(row.history, told), self._now_us)
+        self._rows.insert(place, (row, derivation))
+        self._readers.clear()
 
     def take(self, ticks: Iterable[Tick], now_us: int) -> list[Tick]:
         """What they make of some ticks, in order."""
@@ -51,10 +64,7 @@ class Chain:
         """Each gets the histories of the kinds that its row names."""
         self._now_us = max(self._now_us, now_us)
         for row, derivation in self._rows:
-            its = {
-                name: payloads for name, payloads in told.items() if _kind_of(name) in row.history
-            }
-            derivation.restore(its, now_us)
+            derivation.restore(_of_kinds(row.history, told), now_us)
 
     def _hand_on(self, ticks: Iterable[Tick], heard: dict[Derivation, list[Tick]]) -> None:
         readers = self._readers
@@ -69,6 +79,12 @@ class Chain:
     def _readers_of(self, kind: str) -> tuple[Derivation, ...]:
         word = kind.partition(".")[0]
         return tuple(derivation for row, derivation in self._rows if word in row.reads)
+
+
+def _of_kinds(
+    kinds: Collection[str], told: Mapping[str, Sequence[Payload]]
+) -> Mapping[str, Sequence[Payload]]:
+    return {name: payloads for name, payloads in told.items() if _kind_of(name) in kinds}
 
 
 def _kind_of(name: str) -> str:

@@ -9,10 +9,7 @@ from typing import Final, Protocol
 import msgspec
 
 from feeds.derived.settings import DerivedSettings
-from feeds.market import Payload, Tick
-
-AGGREGATE: Final = "agg"
-"""The venue in the names of what is derived from several."""
+from feeds.market import AGGREGATE, Payload, Tick
 
 NO_MARKETS: Final = frozenset(("sim", "replay"))
 """Venues that are none: what they say never enters what is told of live ones together."""
@@ -48,3 +45,8 @@ class Derived(msgspec.Struct, frozen=True):
     make: Callable[[DerivedSettings], Derivation]
     history: frozenset[str]
     """The kinds of channels whose histories it goes on from after a restart."""
+    load: Callable[[DerivedSettings], None] | None = None
+    """Imports what takes seconds to import, in a thread; the others begin without it."""
+
+
+__all__ = ["AGGREGATE", "NO_MARKETS", "Derivation", "Derived"]

@@ -34,13 +34,18 @@ class Median(NamedTuple):
 
 
 def median(ballots: Iterable[Ballot]) -> Median | None:
-    """None where nobody votes, or where all votes are one and the same.
-
-    The median of an even number of votes is the floor of the mean of the two in the middle.
-    """
+    """None where nobody votes, or where all votes are one and the same."""
     votes: list[int] = []
     for price, spread in ballots:
         votes += (price - spread, price, price + spread)
+    return median_of(votes)
+
+
+def median_of(votes: list[int]) -> Median | None:
+    """Of all votes that were cast, three by each; sorts them in place.
+
+    The median of an even number of votes is the floor of the mean of the two in the middle.
+    """
     if not votes:
         return None
     votes.sort()

@@ -46,6 +46,11 @@ class Outages:
         if until_us < from_us:
             self._spans.append((until_us, from_us))
 
+    def forget(self) -> None:
+        """It has turned out that nothing was missed so far."""
+        self._spans.clear()
+        self.is_away = False
+
     def touch(self, start_us: int, end_us: int) -> bool:
         """Whether trades of an interval may have been missed."""
         return any(began < end_us and start_us < ended for began, ended in self._spans)

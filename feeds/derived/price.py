@@ -6,13 +6,13 @@ Quotes in another currency vote through our own price of the two currencies, or 
 
 from collections.abc import Iterable, Mapping, Sequence
 from heapq import heappop, heappush
-from typing import Final
+from typing import Final, NamedTuple
 
 from feeds.derived.derivation import AGGREGATE, NO_MARKETS, Derived
-from feeds.derived.fixed_point import read, written
 from feeds.derived.median import METHOD
-from feeds.derived.price_rule import VERSION, Outcome, Rule, fault_of, outcome
+from feeds.derived.price_rule import VERSION, Outcome, Rule, counted, unit_of
 from feeds.derived.settings import PriceSettings
+from feeds.derived.voters import Market, Seat
 from feeds.market import Channel, Instrument, Payload, Price, Quote, Status, Tick, Vote
 
 _VENUE: Final = "VENUE"
@@ -21,60 +21,8 @@ _VENUE: Final = "VENUE"
 _HOLDS: Final = {"stale": "stale", "resync": "resyncing", "closed": "closed"}
 """What a status says of a venue, and why such a one does not vote."""
 
-_QUARANTINED: Final = "quarantined"
-_WAITING: Final = "waiting"
 _NO_RATE: Final = "no rate"
 _TWICE: Final = "votes directly"
-
-
-class _Market:
-    """What one venue says of one instrument."""
-
-    __slots__ = (
-        "_texts", "heard_us", "hold", "name", "pairs", "quote", "received_us", "symbol", "venue",
-    )  # fmt: skip
-
-    def __init__(self, quotes: Channel, hold: str | None) -> None:
-        self.name = quotes.name
-        self.venue = quotes.venue
-        self.symbol = quotes.symbol
-        self.hold = hold
-        """Why it does not vote, as far as the venue's status says; None: it may."""
-        self.pairs: list[_Pair] = []
-        """Those on which it may vote."""
-        self.quote: Quote | None = None
-        """None: nothing since it was last known to be good."""
-        self.heard_us = 0
-        self.received_us: int | None = None
-        self._texts: tuple[str, str] | None = None
-
-    def hear(self, quote: Quote, now_us: int) -> None:
-        self.quote = quote
-        self.received_us = quote.received_us
-        self.heard_us = now_us if quote.received_us is None else quote.received_us
-        self._texts = None
-
-    def texts(self, quote: Quote) -> tuple[str, str]:
-        """The middle of its quote and half its spread, exactly."""
-        if self._texts is None:
-            (bid, bid_decimals), (ask, ask_decimals) = read(quote.bid), read(quote.ask)
-            decimals = max(bid_decimals, ask_decimals)
-            bid *= 10 ** (decimals - bid_decimals)
-            ask *= 10 ** (decimals - ask_decimals)
-            # Times five and one decimal more: half of it, without a rest.
-            middle, half = (bid + ask) * 5, (ask - bid) * 5
-            self._texts = written(middle, decimals + 1), written(half, decimals + 1)
-        return self._texts
-
-
-class _Seat:
-    """A market's place among the voters of a pair; `through` converts what it says."""
-
-    __slots__ = ("market", "through")
-
-    def __init__(self, market: _Market, through: "_Pair | None") -> None:
-        self.market = market
-        self.through = through
 
 
 class _Pair:
@@ -86,7 +34,8 @@ class _Pair:
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
-        self.seats: list[_Seat] = []
+        self.seats: list[tuple[Seat, _Pair | None]] = []
+        """With the pair whose price converts what it says; None: it need not be converted."""
         self.newest: Outcome | None = None
         self.computed_us = -(10**18)
         self.told_us = -(10**18)
@@ -95,25 +44,39 @@ class _Pair:
         self.had_price = False
         self.due_us: int | None = None
 
-    def seat(self, market: _Market, through: "_Pair | None") -> None:
+    def seat(self, market: Market, through: "_Pair | None") -> None:
         """Those that vote without a conversion come first, as they have the right of way."""
-        self.seats.append(_Seat(market, through))
-        self.seats.sort(key=lambda seat: (seat.through is not None, seat.market.venue))
-        market.pairs.append(self)
+        via = None if through is None else through.channel.name
+        self.seats.append((Seat(market, via), through))
+        self.seats.sort(key=lambda one: (one[1] is not None, one[0].market.venue))
+
+
+class _Poll(NamedTuple):
+    """What a pair's voters say at one moment: of each seat why it is out, and its rate."""
+
+    outs: list[str | None]
+    rates: list[str | None]
+    found: Outcome | None
 
 
 class Consolidation:
     """A Derivation: quotes and statuses in, prices out."""
 
-    def __init__(self, settings: PriceSettings) -> None:
-        self._rule = Rule(settings.venues_min, settings.floor_ppm, settings.age_max_ms)
+    def __init__(self, settings: PriceSettings, *, simulated: bool = False) -> None:
+        """`simulated`: markets that are none vote, as there are no others."""
+        self._simulated = simulated
+        venues_min = 1 if simulated else settings.venues_min
+        self._rule = Rule(venues_min, settings.floor_ppm, settings.age_max_ms)
+        # An age counts in whole milliseconds, as the message has it.
+        self._age_max_us = (settings.age_max_ms + 1) * 1_000
         self._interval_us = settings.interval_ms * 1_000
         self._repeat_us = settings.repeat_ms * 1_000
-        self._conversions = settings.conversions
-        self._markets: dict[str, _Market | None] = {}
-        """By the quote channel's name; None: one that must not vote."""
+        pairs = [Instrument.parse(symbol) for symbol in settings.conversions]
+        self._conversions = [(pair.base, pair.quote) for pair in pairs]
+        self._markets: dict[str, tuple[Market, list[_Pair]] | None] = {}
+        """By the quote channel's name, with the pairs on which it may vote; None: on none."""
         self._pairs: dict[tuple[str, str], _Pair] = {}
-        self._by_venue: dict[str, list[_Market]] = {}
+        self._by_venue: dict[str, list[tuple[Market, list[_Pair]]]] = {}
         self._statuses: dict[str, Status] = {}
         self._due: list[tuple[int, int, _Pair]] = []
         self._pushed = 0
@@ -125,10 +88,12 @@ class Consolidation:
             payload = tick.payload
             if isinstance(payload, Quote):
                 name = tick.channel.name
-                market = self._markets[name] if name in self._markets else self._add(tick.channel)
-                if market is not None:
+                found = self._markets[name] if name in self._markets else self._add(tick.channel)
+                if found is not None:
+                    market, pairs = found
                     market.hear(payload, now_us)
-                    moved.update(dict.fromkeys(market.pairs))
+                    for pair in pairs:
+                        moved[pair] = None
             elif isinstance(payload, Status):
                 moved.update(dict.fromkeys(self._hear_status(tick.channel, payload)))
         told: list[Tick] = []
@@ -159,20 +124,24 @@ class Consolidation:
     def restore(self, told: Mapping[str, Sequence[Payload]], now_us: int) -> None:
         """Nothing: an old price is no price."""
 
-    def _add(self, quotes: Channel) -> _Market | None:
+    def _add(self, quotes: Channel) -> tuple[Market, list[_Pair]] | None:
         """A market that was not heard of before, and the pairs on which it may vote."""
         instrument = Instrument.parse(quotes.symbol)
-        if quotes.venue in NO_MARKETS or quotes.venue == AGGREGATE or instrument.contract:
+        is_none = quotes.venue in NO_MARKETS and not self._simulated
+        if is_none or quotes.venue == AGGREGATE or instrument.contract:
             self._markets[quotes.name] = None
             return None
         hold = _hold(self._statuses.get(quotes.venue), quotes.name)
-        market = self._markets[quotes.name] = _Market(quotes, hold)
-        self._by_venue.setdefault(quotes.venue, []).append(market)
-        self._pair(instrument.base, instrument.quote).seat(market, None)
+        market = Market(quotes, hold)
+        pairs = [self._pair(instrument.base, instrument.quote)]
+        pairs[0].seat(market, None)
         for quote, wanted in self._conversions:
             if quote == instrument.quote and wanted != instrument.base:
-                self._pair(instrument.base, wanted).seat(market, self._pair(quote, wanted))
-        return market
+                pairs.append(self._pair(instrument.base, wanted))
+                pairs[-1].seat(market, self._pair(quote, wanted))
+        self._markets[quotes.name] = market, pairs
+        self._by_venue.setdefault(quotes.venue, []).append((market, pairs))
+        return market, pairs
 
     def _pair(self, base: str, quote: str) -> _Pair:
         pair = self._pairs.get((base, quote))
@@ -191,13 +160,13 @@ class Consolidation:
             return []
         self._statuses[about.venue] = status
         pairs: list[_Pair] = []
-        for market in self._by_venue.get(about.venue, ()):
+        for market, its in self._by_venue.get(about.venue, ()):
             hold = _hold(status, market.name)
             if hold != market.hold:
                 market.hold = hold
                 if hold is not None:
                     market.quote = None
-                pairs += market.pairs
+                pairs += its
         return pairs
 
     def _schedule(self, pair: _Pair, at_us: int) -> None:
@@ -209,9 +178,9 @@ class Consolidation:
     def _tell(self, pair: _Pair, now_us: int) -> Tick | None:
         """Computes it; None where that says nothing new and it is not yet time to repeat it."""
         pair.computed_us = now_us
-        votes = self._votes(pair, now_us)
-        found = pair.newest = outcome(votes, self._rule)
-        says = (found, [(vote.venue, vote.via, vote.out) for vote in votes])
+        poll = self._poll(pair, now_us)
+        found = pair.newest = poll.found
+        says = (found, poll.outs)
         repeat_us = pair.told_us + self._repeat_us
         if says == pair.told and now_us < repeat_us:
             self._schedule(pair, repeat_us)
@@ -219,14 +188,56 @@ class Consolidation:
         pair.told, pair.told_us, pair.due_us = says, now_us, None
         pair.had_price = pair.had_price or found is not None
         self._schedule(pair, now_us + self._repeat_us)
-        return Tick(pair.channel, self._price(pair, votes, found, now_us))
+        return Tick(pair.channel, self._price(pair, poll, now_us))
 
-    def _price(
-        self, pair: _Pair, votes: tuple[Vote, ...], found: Outcome | None, now_us: int
-    ) -> Price:
-        voters = sum(vote.is_in for vote in votes)
+    def _poll(self, pair: _Pair, now_us: int) -> _Poll:
+        """Who votes, and what that comes to: nothing is written yet that may not be told."""
+        outs: list[str | None] = []
+        rates: list[str | None] = []
+        voters: list[tuple[Seat, str | None]] = []
+        venues: list[str] = []
+        decimals = 0
+        heard_from_us = now_us - self._age_max_us
+        for seat, through in pair.seats:
+            market = seat.market
+            out = market.fault(heard_from_us)
+            rate = None if through is None else self._rate(through, now_us)
+            if out is None and through is not None:
+                out = _TWICE if market.venue in venues else _NO_RATE if rate is None else None
+            if out is None:
+                voters.append((seat, rate))
+                venues.append(market.venue)
+                decimals = max(decimals, market.decimals)
+            outs.append(out)
+            rates.append(rate)
         rule = self._rule
-        heard = [seat.market.received_us for seat in pair.seats if seat.market.quote is not None]
+        if len(voters) < rule.venues_min or not voters:
+            return _Poll(outs, rates, None)
+        unit, votes = unit_of(decimals), list[int]()
+        for seat, rate in voters:
+            votes += seat.votes(unit, rate, rule.floor_ppm)
+        return _Poll(outs, rates, counted(votes, unit))
+
+    def _price(self, pair: _Pair, poll: _Poll, now_us: int) -> Price:
+        """Its message: with that alone it can be computed again."""
+        rule, found = self._rule, poll.found
+        votes: list[Vote] = []
+        newest_us: int | None = None
+        for (seat, _), out, rate in zip(pair.seats, poll.outs, poll.rates, strict=True):
+            market, via = seat.market, seat.via
+            symbol = None if via is None else market.symbol
+            if market.hold is not None or market.quote is None:
+                votes.append(Vote(market.venue, is_in=False, out=out, symbol=symbol, via=via))
+                continue
+            received_us = market.received_us
+            if received_us is not None and (newest_us is None or received_us > newest_us):
+                newest_us = received_us
+            age_ms = max(0, now_us - market.heard_us) // 1_000
+            price, half = market.price_text, market.half_text
+            votes.append(
+                Vote(market.venue, out is None, out, price, half, age_ms, symbol, via, rate)
+            )
+        voters = poll.outs.count(None)
         return Price(
             "live" if found else "stale" if pair.had_price else "waiting",
             METHOD,
@@ -235,41 +246,13 @@ class Consolidation:
             rule.venues_min,
             rule.floor_ppm,
             rule.age_max_ms,
-            votes,
+            tuple(votes),
             now_us,
             found.price if found else None,
             found.confidence if found else None,
             None if found else _why(votes, voters, rule),
-            max((at for at in heard if at is not None), default=None),
+            newest_us,
         )
-
-    def _votes(self, pair: _Pair, now_us: int) -> tuple[Vote, ...]:
-        voted: set[str] = set()
-        votes: list[Vote] = []
-        for seat in pair.seats:
-            vote = self._vote(seat, now_us, voted)
-            if vote.is_in:
-                voted.add(vote.venue)
-            votes.append(vote)
-        return tuple(votes)
-
-    def _vote(self, seat: _Seat, now_us: int, voted: set[str]) -> Vote:
-        market, through = seat.market, seat.through
-        symbol = None if through is None else market.symbol
-        via = None if through is None else through.channel.name
-        quote = market.quote
-        if market.hold is not None or quote is None:
-            absent = market.hold or _WAITING
-            return Vote(market.venue, is_in=False, out=absent, symbol=symbol, via=via)
-        price, half = market.texts(quote)
-        age_ms = max(0, now_us - market.heard_us) // 1_000
-        out = _QUARANTINED if quote.suspect else fault_of(half, age_ms, self._rule)
-        rate: str | None = None
-        if through is not None:
-            rate = self._rate(through, now_us)
-            if out is None:
-                out = _TWICE if market.venue in voted else _NO_RATE if rate is None else None
-        return Vote(market.venue, out is None, out, price, half, age_ms, symbol, via, rate)
 
     def _rate(self, through: _Pair, now_us: int) -> str | None:
         """The newest price of two currencies; None where there is none, or only an old one."""
@@ -301,6 +284,6 @@ PRICE: Final = Derived(
     name="price",
     title="Consolidated price",
     reads=frozenset(("quote", "status")),
-    make=lambda settings: Consolidation(settings.price),
+    make=lambda settings: Consolidation(settings.price, simulated=settings.simulated),
     history=frozenset(),
 )

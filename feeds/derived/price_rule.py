@@ -7,10 +7,13 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from feeds.derived.fixed_point import read, written
-from feeds.derived.median import METHOD, Ballot, median
+from feeds.derived.median import METHOD, median_of
 from feeds.market import Price, Vote
 
 VERSION: Final = 1
+
+Number = tuple[int, int]
+"""A decimal: its digits, and how many of them stand behind the point."""
 
 STALE: Final = "stale"
 CROSSED: Final = "crossed"
@@ -18,6 +21,8 @@ CROSSED: Final = "crossed"
 _SPARE_DECIMALS: Final = 4
 """How much finer than the finest vote we count: floors, conversions and means end there."""
 _MILLION: Final = 1_000_000
+_TENS: Final = tuple(10**power for power in range(100))
+"""Powers of ten: no venue's number has so many digits."""
 
 
 class Rule(NamedTuple):
@@ -43,38 +48,48 @@ def fault_of(half_spread: str, age_ms: int, rule: Rule) -> str | None:
 
 
 def outcome(votes: Sequence[Vote], rule: Rule) -> Outcome | None:
-    """None where too few vote.
-
-    The unit is a ten-thousandth of the last digit of the finest vote. A conversion is cut at the
-    unit, the floor of a spread is rounded up to it.
-    """
-    cast: list[tuple[int, int, int, int, str | None]] = []
-    decimals = 0
+    """None where too few vote."""
+    cast: list[tuple[Number, Number, str | None]] = []
     for vote in votes:
         if vote.is_in:
             assert vote.price is not None
             assert vote.half_spread is not None
-            price, price_decimals = read(vote.price)
-            half, half_decimals = read(vote.half_spread)
-            decimals = max(decimals, price_decimals, half_decimals)
-            cast.append((price, price_decimals, half, half_decimals, vote.rate))
+            cast.append((read(vote.price), read(vote.half_spread), vote.rate))
     if len(cast) < max(1, rule.venues_min):
         return None
-    decimals += _SPARE_DECIMALS
-    ballots: list[Ballot] = []
-    for number, number_decimals, spread, spread_decimals, text in cast:
-        price = number * 10 ** (decimals - number_decimals)
-        half = spread * 10 ** (decimals - spread_decimals)
-        if text is not None:
-            rate, rate_decimals = read(text)
-            unit = 10**rate_decimals
-            price, half = price * rate // unit, half * rate // unit
-        floor = -(-price * rule.floor_ppm // _MILLION)
-        ballots.append(Ballot(price, max(half, floor, 1)))
-    found = median(ballots)
+    unit = unit_of(max(number[1] for price, half, _ in cast for number in (price, half)))
+    return counted([one for each in cast for one in ballot(*each, unit, rule.floor_ppm)], unit)
+
+
+def unit_of(decimals: int) -> int:
+    """In how many decimals to count where the finest number has so many. Raises ValueError."""
+    unit = decimals + _SPARE_DECIMALS
+    if unit >= len(_TENS):
+        raise ValueError("no price has so many decimals")
+    return unit
+
+
+def ballot(
+    price: Number, half: Number, rate: str | None, unit: int, floor_ppm: int
+) -> tuple[int, int, int]:
+    """One voter's three votes. A conversion is cut at the unit, the floor of a spread is rounded
+    up to it."""
+    middle = price[0] * _TENS[unit - price[1]]
+    spread = half[0] * _TENS[unit - half[1]]
+    if rate is not None:
+        number, decimals = read(rate)
+        one = 10**decimals
+        middle, spread = middle * number // one, spread * number // one
+    spread = max(spread, -(-middle * floor_ppm // _MILLION), 1)
+    return middle - spread, middle, middle + spread
+
+
+def counted(votes: list[int], unit: int) -> Outcome | None:
+    """What all votes come to. None where they are one and the same."""
+    found = median_of(votes)
     if found is None:
         return None
-    return Outcome(written(found.price, decimals), written(found.confidence, decimals))
+    return Outcome(written(found.price, unit), written(found.confidence, unit))
 
 
 def told(price: Price) -> Rule:

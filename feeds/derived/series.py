@@ -49,8 +49,8 @@ class Series:
     """One market's. What is new goes to `told`, in order."""
 
     __slots__ = (
-        "_channels", "_close", "_finals", "_kept", "_limits", "_running", "_seconds", "next_us",
-        "outages", "too_late",
+        "_channels", "_close", "_finals", "_kept", "_limits", "_owed", "_running", "_seconds",
+        "next_us", "outages", "too_late",
     )  # fmt: skip
 
     def __init__(self, venue: str, symbol: str, limits: Limits) -> None:
@@ -64,6 +64,8 @@ class Series:
         """Of each interval but the first: what its final parts come to."""
         self._finals: list[Bar | None] = [None] * len(INTERVALS)
         """The newest final one of each interval but the first."""
+        self._owed: list[Tick] = []
+        """Final candles that an earlier process came to and did not tell any more."""
         self._close = ""
         self.next_us: int | None = None
         """The first second that is not final; None: there was no trade yet."""
@@ -90,13 +92,15 @@ class Series:
         next_us = self.next_us
         if next_us is None or until_us < next_us + SECOND_US:
             return
-        first_us = min(self._seconds, default=until_us)
-        flat = (min(until_us, first_us) - next_us) // SECOND_US
-        if flat > self._limits.flat_max:
-            next_us += (flat - self._limits.flat_max) * SECOND_US
-            self._kept.clear()
+        if self._owed:
+            told += self._owed
+            self._owed = []
+        is_flat = False
         while next_us + SECOND_US <= until_us:
             bar = self._seconds.pop(next_us, None)
+            if bar is None and not is_flat:
+                next_us = self._end_of_pause(next_us, until_us)
+            is_flat = bar is None
             if bar is None:
                 bar = Bar(next_us, self._close)
             next_us += SECOND_US
@@ -106,6 +110,26 @@ class Series:
             self._keep(bar)
             self._grow(1, bar, told)
         self.next_us = next_us
+
+    def add_final(self, level: int, bar: Bar, candle: Candle | None, told: list[Tick]) -> None:
+        """A whole interval that somebody else added up, after those before it: a recorded one.
+
+        `candle`: the same as it is to be told, where that is known.
+        """
+        if candle is None:
+            self._tell(level, bar, told)
+        else:
+            told.append(Tick(self._channels[level], candle))
+        self._grow(level + 1, bar, told)
+
+    def _end_of_pause(self, next_us: int, until_us: int) -> int:
+        """Where a pause that begins there is told from: a long one not from its beginning."""
+        first_us = min(self._seconds, default=until_us)
+        flat = (min(until_us, first_us) - next_us) // SECOND_US
+        left_out = max(0, flat - self._limits.flat_max)
+        if left_out:
+            self._kept.clear()
+        return next_us + left_out * SECOND_US
 
     def running(self, level: int) -> Tick | None:
         """An interval's candle as it is now; None where nothing is known of it yet."""
@@ -135,17 +159,17 @@ class Series:
         for level in range(1, len(INTERVALS)):
             part, whole = INTERVALS[level - 1], INTERVALS[level]
             start_us, end_us = whole.start_us(next_us), part.start_us(next_us)
-            parts = finals[level - 1]
-            there = [parts[at] for at in range(start_us, end_us, part.length_us) if at in parts]
-            if there:
-                bar = there[0].part_of(start_us)
-                for later in there[1:]:
-                    bar.merge(later)
-                bar.is_partial |= len(there) * part.length_us < end_us - start_us
-                self._running[level] = bar
-            elif end_us > start_us:
-                bar = self._running[level] = Bar(start_us, self._close)
+            before_us = start_us - whole.length_us
+            if before_us not in finals[level]:
+                owed = _joined(finals[level - 1], before_us, start_us, part.length_us)
+                if owed is not None:
+                    finals[level][before_us] = owed
+                    self._tell(level, owed, self._owed)
+            bar = _joined(finals[level - 1], start_us, end_us, part.length_us)
+            if bar is None and end_us > start_us:
+                bar = Bar(start_us, self._close)
                 bar.is_partial = True
+            self._running[level] = bar
             if finals[level]:
                 self._finals[level] = finals[level][max(finals[level])]
 
@@ -241,3 +265,15 @@ class Series:
 def _finals(candles: Sequence[Candle]) -> dict[int, Bar]:
     """The newest version of each, by its start."""
     return {each.start_us: Bar.of(each) for each in candles if each.final}
+
+
+def _joined(parts: Mapping[int, Bar], start_us: int, end_us: int, length_us: int) -> Bar | None:
+    """What is there of the parts from one time to another; None where nothing is."""
+    there = [parts[at] for at in range(start_us, end_us, length_us) if at in parts]
+    if not there:
+        return None
+    bar = there[0].part_of(start_us)
+    for later in there[1:]:
+        bar.merge(later)
+    bar.is_partial |= len(there) * length_us < end_us - start_us
+    return bar

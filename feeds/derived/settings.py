@@ -2,6 +2,8 @@
 
 import msgspec
 
+from feeds.derived.signal_settings import GradeSettings, SignalSettings
+
 
 class PriceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The consolidated price."""
@@ -17,7 +19,7 @@ class PriceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """At most one message of a pair in so long."""
     repeat_ms: int = 1_000
     """While nothing moves, one message in so long."""
-    conversions: tuple[tuple[str, str], ...] = (("USDT", "USD"),)
+    conversions: tuple[str, ...] = ("USDT-USD",)
     """Which quotes may vote on which others, each through our own price of the two."""
 
 
@@ -38,8 +40,32 @@ class CandleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Flat seconds in a row that are told at once, after a pause; those before are left out."""
 
 
-class DerivedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """All of them."""
+class OutcomeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What came of signals."""
+
+    cost_bps: float = 20.0
+    """What getting in and out costs, together, in hundredths of a percent: two takers' fees of
+    0.1 % each."""
+    wait_s: float = 30.0
+    """How long after its horizon's end a signal waits for a live price, at most as long as its
+    horizon is; over candles, one candle longer."""
+
+
+class DerivedChoices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """All of them: `[derived]` in the file."""
 
     price: PriceSettings = PriceSettings()
     candle: CandleSettings = CandleSettings()
+    signal: SignalSettings = SignalSettings()
+    grade: GradeSettings = GradeSettings()
+    outcome: OutcomeSettings = OutcomeSettings()
+    enabled: bool = True
+    """Whether anything is derived: prices, candles, signals."""
+
+
+class DerivedSettings(DerivedChoices, frozen=True, forbid_unknown_fields=True):
+    """What derivations are told: what was chosen, and what the process knows."""
+
+    simulated: bool = False
+    """Whether all that is heard is generated or replayed. Only then is it derived from, and one
+    market is enough for a price."""

@@ -48,22 +48,27 @@ def verify(lines: Iterable[bytes]) -> Verdict:
     """Checks each price among some lines; a price that can't be read is wrong, too."""
     verdict = Verdict()
     for line in lines:
-        try:
-            address = _address(line)
-        except (ValueError, RecursionError):
-            verdict.passed_over += 1
-            continue
-        if not address.channel.startswith("price:") or address.kind is not None:
-            verdict.passed_over += 1
-            continue
-        faults = _faults(line)
-        if not faults:
-            verdict.right += 1
-            continue
-        verdict.wrong_messages += 1
-        if len(verdict.wrong) < WRONG_MAX:
-            verdict.wrong.append(Wrong(address.channel, address.seq, tuple(faults)))
+        check(line, verdict)
     return verdict
+
+
+def check(line: bytes, verdict: Verdict) -> None:
+    """Adds what is to be said of one line."""
+    try:
+        address = _address(line)
+    except (ValueError, RecursionError):
+        verdict.passed_over += 1
+        return
+    if not address.channel.startswith("price:") or address.kind is not None:
+        verdict.passed_over += 1
+        return
+    faults = _faults(line)
+    if not faults:
+        verdict.right += 1
+        return
+    verdict.wrong_messages += 1
+    if len(verdict.wrong) < WRONG_MAX:
+        verdict.wrong.append(Wrong(address.channel, address.seq, tuple(faults)))
 
 
 def _faults(line: bytes) -> list[str]:

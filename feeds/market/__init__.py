@@ -4,7 +4,7 @@ Pure: msgspec and the standard library only; no I/O. Nothing here imports feeds 
 """
 
 from feeds.market.candle import Candle
-from feeds.market.channel import KINDS, Channel, ChannelError, Kind
+from feeds.market.channel import AGGREGATE, KINDS, Channel, ChannelError, Kind
 from feeds.market.clock import Clock, Moment, SystemClock, moment
 from feeds.market.digits import DigitsError, digits
 from feeds.market.instrument import SYMBOL_PATTERN, Instrument, InstrumentError
@@ -16,6 +16,7 @@ from feeds.market.tick import Book, ChannelState, Payload, Quote, Side, Status, 
 from feeds.market.track_record import Baseline, Share, TrackRecord
 
 __all__ = [
+    "AGGREGATE",
     "KINDS",
     "SYMBOL_PATTERN",
     "Baseline",

@@ -3,6 +3,9 @@
 DIRECTORY_KEY = "tickgate:channels"
 """The set of the names of all channels that somebody publishes or is about to."""
 
+TRACK_RECORDS_KEY = "tickgate:track-records"
+"""The hash of the models' track records, as JSON: by `<model>` and by `<model>:<PAIR>`."""
+
 _PREFIX = "tickgate:{"
 
 
@@ -19,6 +22,11 @@ def head_key(channel: str) -> str:
 def log_key(channel: str) -> str:
     """The capped stream of its messages; the entry of seq 7 is `7-0`."""
     return f"{_PREFIX}{channel}}}:log"
+
+
+def finals_key(channel: str) -> str:
+    """The list of a channel's final candles, oldest first, where models read them."""
+    return f"{_PREFIX}{channel}}}:finals"
 
 
 def lease_keys(venue: str) -> tuple[str, str]:

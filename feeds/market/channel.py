@@ -1,13 +1,16 @@
 """The names of streams: `<kind>:<venue>:<SYMBOL>`, and what each kind of stream promises."""
 
 import re
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 from feeds.market.instrument import SYMBOL_PATTERN
 
 _VENUE_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}\Z")
+
+AGGREGATE: Final = "agg"
+"""The venue in the names of what is derived from several."""
 
 OnLag = Literal["conflate", "gap", "close"]
 Conflation = Literal["newest", "tally"]
@@ -35,9 +38,12 @@ class Kind(msgspec.Struct, frozen=True):
     """Messages kept in the channel's Redis stream (approximately: Redis trims whole nodes)."""
     trusted: bool = True
     """Whether only our own feeds publish it; else the gateway checks each payload's JSON."""
+    is_derived: bool = False
+    """Whether it is made of other channels: all such are one process' to publish, whatever venue
+    they are about."""
 
 
-def _state(name: str, *variants: str) -> Kind:
+def _state(name: str, *variants: str, is_derived: bool = False) -> Kind:
     """A kind of which the newest message is all that matters."""
     return Kind(
         name,
@@ -46,6 +52,7 @@ def _state(name: str, *variants: str) -> Kind:
         conflation="newest",
         on_lag="conflate",
         history_max=100,
+        is_derived=is_derived,
     )
 
 
@@ -69,8 +76,9 @@ KINDS: dict[str, Kind] = {
             conflation=None,
             on_lag="gap",
             history_max=1_000,
+            is_derived=True,
         ),
-        _state("price"),
+        _state("price", is_derived=True),
         Kind(
             "signal",
             (),
@@ -78,6 +86,7 @@ KINDS: dict[str, Kind] = {
             conflation=None,
             on_lag="close",
             history_max=1_000,
+            is_derived=True,
         ),
         Kind(
             "outcome",
@@ -86,8 +95,9 @@ KINDS: dict[str, Kind] = {
             conflation=None,
             on_lag="gap",
             history_max=1_000,
+            is_derived=True,
         ),
-        _state("grade"),
+        _state("grade", is_derived=True),
         _state("status"),
         Kind(
             "custom",
@@ -100,6 +110,15 @@ KINDS: dict[str, Kind] = {
         ),
     )
 }
+
+
+_DERIVED = frozenset(
+    f"{kind.name}.{variant}" if variant else kind.name
+    for kind in KINDS.values()
+    if kind.is_derived
+    for variant in kind.variants or ("",)
+)
+"""As channels spell them."""
 
 
 class Channel(msgspec.Struct, frozen=True, order=True):
@@ -125,6 +144,12 @@ class Channel(msgspec.Struct, frozen=True, order=True):
     @property
     def promises(self) -> Kind:
         return KINDS[self.kind.partition(".")[0]]
+
+    @property
+    def feed(self) -> str:
+        """The name of the one that publishes it, by whose status it stands: its venue's, or that
+        of all that is derived."""
+        return AGGREGATE if self.kind in _DERIVED else self.venue
 
     @classmethod
     def parse(cls, name: str) -> "Channel":

@@ -28,7 +28,8 @@ class Signal(msgspec.Struct, frozen=True, omit_defaults=True):
     """One opinion. It says nothing after it has expired."""
 
     id: str
-    """`<model>-<version>:<BASE>-<QUOTE>:<at>`: unique; the same whenever it is computed again."""
+    """`<model>-<version>:<BASE>-<QUOTE>:<end of the candle that it was given after>`, microseconds:
+    unique; the same whenever it is computed again."""
     model: str
     version: int
     direction: Direction

@@ -1,0 +1,222 @@
+"""EDGE (redis, disk): signals and outcomes: where their price stands, into the ledger, then out.
+
+What is not in the ledger is not told: while that can't be written signals are withheld and counted,
+and outcomes wait. The track records that follow from it are kept in Redis for the gateways.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from feeds.errors import LedgerError
+from feeds.feed import Bus
+from feeds.ledger.store import Ledger
+from feeds.ledger.unpublished import tick_of, unpublished
+from feeds.market import Clock, Outcome, Payload, Reference, Signal, TrackRecord
+from feeds.market.bus_names import TRACK_RECORDS_KEY
+from feeds.recall import find_positions
+
+_log = logging.getLogger(__name__)
+
+_WAITING_MAX: Final = 10_000
+_OPEN_AGAIN_S: Final = 5.0
+_RECORDS_S: Final = 2.0
+"""At least between two writings of track records."""
+_ALL_RECORDS_S: Final = 10.0
+"""So often all of them are written: a Redis that lost its memory has them again."""
+_RECENT: Final = 500
+"""Entries of the ledger that are looked for among what was published: a history keeps 1,000."""
+_PLACE_LIMIT_S: Final = 3.0
+"""How long a signal waits for its price to be published."""
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class Bookkeeper:
+    """Between the derivations and the Publisher. Nothing waits for it."""
+
+    def __init__(
+        self, path: Path | None, bus: Bus, redis: Redis, clock: Clock, *, simulated: bool
+    ) -> None:
+        """`path`: of the ledger; None: there is none, and no signal is told."""
+        self.trouble: str | None = "no ledger is set" if path is None else None
+        """Why signals are withheld; None: they are not."""
+        self.on_trouble: Callable[[], None] = lambda: None
+        """Hears of it, and of its end."""
+        self.withheld = 0
+        """Signals that were not told."""
+        self.entries = 0
+        """Signals and outcomes that went into the ledger."""
+        self._path = path
+        self._simulated = simulated
+        self._bus = bus
+        self._redis = redis
+        self._clock = clock
+        self._ledger: Ledger | None = None
+        self._waiting: deque[Signal | Outcome] = deque()
+        self._woken = asyncio.Event()
+        self._records_due_s = self._all_records_due_s = 0.0
+        self._opened = asyncio.Event()
+
+    def take(self, payloads: Sequence[Signal | Outcome]) -> None:
+        """What is to be told. Never blocks; bounded."""
+        for payload in payloads:
+            if isinstance(payload, Signal) and self.trouble is not None:
+                self.withheld += 1
+            elif len(self._waiting) < _WAITING_MAX:
+                self._waiting.append(payload)
+            else:
+                self.withheld += isinstance(payload, Signal)
+        self._woken.set()
+
+    @property
+    def is_open(self) -> bool:
+        return self._opened.is_set()
+
+    async def open_within(self, limit_s: float) -> bool:
+        """Whether the ledger is open, perhaps a moment later."""
+        if self.trouble is None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(limit_s):
+                    await self._opened.wait()
+        return self.is_open
+
+    async def complete(self, histories: dict[str, list[Payload]]) -> None:
+        """Adds to what is published what the ledger has beside that, and publishes the newest of
+        it: a crash may have come between the two."""
+        ledger = self._ledger
+        if ledger is None:
+            return
+        try:
+            recent = await ledger.recent(_RECENT)
+        except LedgerError as error:
+            self._tell_trouble(str(error))
+            return
+        now_us = self._clock.now_ns() // 1_000
+        self._bus.offer(unpublished(recent, histories, now_us))
+        for payload in (*await ledger.open_signals(), *recent):
+            its = histories.setdefault(tick_of(payload).channel.name, [])
+            if payload not in its:
+                its.append(payload)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while self._path is not None:
+            try:
+                self._ledger = await Ledger.open(
+                    self._path, simulated=self._simulated, clock=self._clock
+                )
+            except LedgerError as error:
+                self._tell_trouble(str(error))
+                await asyncio.sleep(_OPEN_AGAIN_S)
+                continue
+            try:
+                self._opened.set()
+                self._tell_trouble(None)
+                await self._keep(self._ledger)
+            finally:
+                self._opened.clear()
+                ledger, self._ledger = self._ledger, None
+                await ledger.close()
+
+    async def _keep(self, ledger: Ledger) -> None:
+        while True:
+            wait_s = _OPEN_AGAIN_S if self.trouble is not None else _RECORDS_S
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._woken.wait()
+            self._woken.clear()
+            await self._enter(ledger)
+            await self._keep_records(ledger)
+
+    async def _enter(self, ledger: Ledger) -> None:
+        """All that waits, and what could not be written before."""
+        if not self._waiting and self.trouble is None:
+            return
+        waiting = [*self._waiting]
+        self._waiting.clear()
+        placed = await self._placed(waiting)
+        try:
+            added = await ledger.append(placed)
+        except LedgerError as error:
+            self.withheld += sum(isinstance(one, Signal) for one in placed)
+            self._tell_trouble(str(error))
+            return
+        self._tell_trouble(None)
+        self.entries += len(added)
+        ticks = [tick_of(one) for one in added]
+        self._bus.register([tick.channel for tick in ticks])
+        self._bus.offer(ticks)
+
+    async def _placed(self, waiting: Sequence[Signal | Outcome]) -> list[Signal | Outcome]:
+        """With the positions of their prices; a signal whose price nobody can find is left out."""
+        wanted = [one.reference for one in waiting if one.reference is not None]
+        found = await self._positions(wanted)
+        placed: list[Signal | Outcome] = []
+        for one in waiting:
+            reference = None if one.reference is None else found.get(one.reference)
+            if reference is not None:
+                placed.append(msgspec.structs.replace(one, reference=reference))
+            elif isinstance(one, Outcome):
+                placed.append(one)
+            else:
+                self.withheld += 1
+                _log.warning("not told: the price of signal %s was not published", one.id)
+        return placed
+
+    async def _positions(self, wanted: Sequence[Reference]) -> Mapping[Reference, Reference]:
+        """Asked again until all are published, or for long enough."""
+        found: dict[Reference, Reference] = {}
+        wait_s = 0.002
+        with contextlib.suppress(TimeoutError, RedisError, OSError):
+            async with asyncio.timeout(_PLACE_LIMIT_S):
+                while len(found) < len(set(wanted)):
+                    missing = [one for one in set(wanted) if one not in found]
+                    found |= await find_positions(self._redis, missing)
+                    await asyncio.sleep(wait_s)
+                    wait_s = min(0.2, wait_s * 2)
+        return found
+
+    async def _keep_records(self, ledger: Ledger) -> None:
+        now_s = self._clock.monotonic_s()
+        if now_s < self._records_due_s:
+            return
+        is_all = now_s >= self._all_records_due_s
+        self._records_due_s = now_s + _RECORDS_S
+        records = await (ledger.records() if is_all else ledger.changed_records())
+        if is_all:
+            self._all_records_due_s = now_s + _ALL_RECORDS_S
+        if not records:
+            return
+        try:
+            async with asyncio.timeout(_RECORDS_S):
+                await self._redis.hset(TRACK_RECORDS_KEY, mapping=_by_field(records))
+        except (RedisError, OSError, TimeoutError):
+            # The publisher tells of a Redis that is away. Soon all are written again.
+            self._all_records_due_s = 0.0
+
+    def _tell_trouble(self, trouble: str | None) -> None:
+        if trouble == self.trouble:
+            return
+        if trouble is not None:
+            _log.error("signals are not told: %s", trouble)
+        else:
+            _log.warning("the ledger can be written again; withheld=%d", self.withheld)
+        self.trouble = trouble
+        self.on_trouble()
+
+
+def _by_field(records: Sequence[TrackRecord]) -> dict[Any, Any]:
+    """`<model>`, or `<model>:<PAIR>`, to JSON: the newest version's, which comes last."""
+    return {
+        one.model if one.pair is None else f"{one.model}:{one.pair}": _encode(one)
+        for one in records
+    }

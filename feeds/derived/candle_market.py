@@ -1,0 +1,69 @@
+"""What several series of candles share: whose clock they wait for, and what was missed. Pure."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from feeds.derived.outages import Outages
+from feeds.derived.series import Series
+from feeds.derived.venue_clock import VenueClock
+from feeds.market import Status
+
+AWAY: Final = frozenset(("waiting", "stale", "resync", "closed"))
+"""States in which a venue's trades are missed."""
+
+
+class CandleMarket:
+    """What several series share that are final together: one venue's, or those of all."""
+
+    __slots__ = ("clocks", "series", "until_us")
+
+    def __init__(self, clocks: Mapping[str, VenueClock]) -> None:
+        self.clocks = clocks
+        """By venue: of the one, or of all whose trades it takes."""
+        self.series: dict[str, Series] = {}
+        self.until_us = 0
+        """All seconds that end by then are final."""
+
+    def ahead_us(self) -> int:
+        """How far the slowest venue that is heard is ahead of our clock."""
+        heard = (clock.ahead_us() for clock in self.clocks.values() if not clock.is_away)
+        return min(heard, default=0)
+
+    def watermark_us(self, now_us: int) -> int:
+        """What time it is there; where nobody is heard, here."""
+        heard = (clock.now_us(now_us) for clock in self.clocks.values() if not clock.is_away)
+        return min(heard, default=now_us)
+
+
+class Route:
+    """What the trades of one channel are part of."""
+
+    __slots__ = ("clock", "last_id", "last_us", "name", "outages", "series")
+
+    def __init__(self, name: str, clock: VenueClock, since_us: int) -> None:
+        self.name = name
+        self.clock = clock
+        self.outages = Outages(since_us)
+        self.series: list[Series] = []
+        self.last_us = 0
+        """When its newest trade happened."""
+        self.last_id: str | None = None
+        """Of the newest trade that another process heard; None: there was none, or one since."""
+
+    def resume(self, trade_id: str) -> None:
+        """The first trade since a restart: by venues that count them it is known to be the next."""
+        last_id, self.last_id = self.last_id, None
+        are_counted = last_id is not None and last_id.isdigit() and trade_id.isdigit()
+        if are_counted and int(trade_id) == int(last_id or 0) + 1:
+            self.outages.forget()
+
+    def hear(self, status: Status, now_us: int) -> None:
+        """What its venue's status says of it."""
+        state = status.state
+        if status.channels:
+            of_it = status.channels.get(self.name)
+            state = "live" if of_it is None else of_it.state
+        if state in AWAY:
+            self.outages.begin(self.clock.now_us(now_us))
+        elif state == "live":
+            self.outages.end(self.clock.now_us(now_us))

@@ -1,0 +1,198 @@
+"""Grades, `grade:agg:<BASE>-<QUOTE>`: the models' signals on a pair, by their own records. Pure.
+
+A model weighs what the lower end of its hit rate's interval is above one half, over all pairs: who
+has shown nothing weighs nothing, and where nobody has shown anything every pair is at 50.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from heapq import heappop, heappush
+from typing import Final
+
+from feeds.derived.derivation import AGGREGATE, Derived
+from feeds.derived.models import chosen
+from feeds.derived.settings import DerivedSettings
+from feeds.ledger.proportion import wilson
+from feeds.market import Channel, Grade, GradePart, Outcome, Payload, Signal, Tick
+
+VERSION: Final = 1
+_NEVER_US: Final = -(10**18)
+
+
+class _Record:
+    """One model's outcomes over all pairs: those with a direction and a price."""
+
+    __slots__ = ("hits", "of", "version")
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+        self.hits = 0
+        self.of = 0
+
+    def add(self, outcome: Outcome) -> bool:
+        """Whether it counts. A hit is what a track record calls one."""
+        move, direction = outcome.move, outcome.direction
+        if outcome.version != self.version or direction == "neutral" or move is None:
+            return False
+        self.of += 1
+        self.hits += move > 0 if direction == "bull" else move < 0
+        return True
+
+    def edge(self) -> float:
+        """What is known of it beyond chance."""
+        return max(0.0, wilson(self.hits, self.of).low - 0.5) if self.of else 0.0
+
+
+class _Pair:
+    """What the models say of a pair, what was told of that, and when it is due again."""
+
+    __slots__ = ("channel", "due_us", "received_us", "said", "told", "told_us")
+
+    def __init__(self, symbol: str) -> None:
+        self.channel = Channel("grade", AGGREGATE, symbol)
+        self.said: dict[str, tuple[float, int]] = {}
+        """By model: a score, and until when it holds."""
+        self.told: object = None
+        self.told_us = _NEVER_US
+        self.due_us: int | None = None
+        self.received_us: int | None = None
+
+    def hear(self, signal: Signal) -> None:
+        """The newest one counts: what is restored may come in any order."""
+        _, until_us = self.said.get(signal.model, (0.0, 0))
+        if signal.expires_us >= until_us:
+            self.said[signal.model] = (signal.score, signal.expires_us)
+            self.received_us = signal.received_us
+
+    def score(self, model: str, now_us: int) -> float:
+        score, expires_us = self.said.get(model, (0.0, 0))
+        return score if now_us < expires_us else 0.0
+
+    def ends_us(self, now_us: int) -> int | None:
+        """When the next of its scores expires."""
+        ends = (at for score, at in self.said.values() if at > now_us and score)
+        return min(ends, default=None)
+
+
+class Grades:
+    """A Derivation: signals and outcomes in, grades out."""
+
+    def __init__(self, settings: DerivedSettings) -> None:
+        self._interval_us = settings.grade.interval_ms * 1_000
+        self._simulated = settings.simulated
+        self._records = {row.name: _Record(row.version) for row in chosen(settings.signal)}
+        self._weights = self._weighed()
+        self._weighed_us = _NEVER_US
+        self._is_new = False
+        """Whether a record has grown since it was weighed."""
+        self._pairs: dict[str, _Pair] = {}
+        self._due: list[tuple[int, int, _Pair]] = []
+        self._pushed = 0
+
+    def take(self, ticks: Iterable[Tick], now_us: int) -> list[Tick]:
+        """Nothing at once that may wait for `wake`, which follows."""
+        for tick in ticks:
+            self._hear(tick.channel.symbol, tick.payload, now_us)
+        return self._told(now_us)
+
+    def wake(self, now_us: int) -> list[Tick]:
+        """The grades of those pairs of which something else is to be said."""
+        return self._told(now_us)
+
+    def next_us(self) -> int | None:
+        """When the first is due."""
+        due = self._due[0][0] if self._due else None
+        if not self._is_new:
+            return due
+        weighing_us = self._weighed_us + self._interval_us
+        return weighing_us if due is None else min(due, weighing_us)
+
+    def restore(self, told: Mapping[str, Sequence[Payload]], now_us: int) -> None:
+        """Counts the outcomes again, each once, and knows the signals that still hold."""
+        counted: set[str] = set()
+        for name, payloads in told.items():
+            symbol = Channel.parse(name).symbol
+            for payload in payloads:
+                if isinstance(payload, Outcome):
+                    if payload.signal in counted:
+                        continue
+                    counted.add(payload.signal)
+                self._hear(symbol, payload, now_us)
+        self._weigh(now_us)
+
+    def _hear(self, symbol: str, payload: Payload, now_us: int) -> None:
+        if not isinstance(payload, Signal | Outcome) or payload.model not in self._records:
+            return
+        record = self._records[payload.model]
+        if payload.simulated != self._simulated or payload.version != record.version:
+            return
+        if isinstance(payload, Outcome):
+            self._is_new |= record.add(payload)
+            return
+        pair = self._pairs.get(symbol)
+        if pair is None:
+            pair = self._pairs[symbol] = _Pair(symbol)
+        pair.hear(payload)
+        self._schedule(pair, max(now_us, pair.told_us + self._interval_us))
+
+    def _told(self, now_us: int) -> list[Tick]:
+        if self._is_new and now_us >= self._weighed_us + self._interval_us:
+            self._weigh(now_us)
+        told: list[Tick] = []
+        while self._due and self._due[0][0] <= now_us:
+            due_us, _, pair = heappop(self._due)
+            if pair.due_us == due_us:
+                pair.due_us = None
+                self._tell(pair, now_us, told)
+        return told
+
+    def _weigh(self, now_us: int) -> None:
+        """Records anew; where that changes a weight, every pair's grade may change."""
+        self._is_new, self._weighed_us = False, now_us
+        before, self._weights = self._weights, self._weighed()
+        if self._weights != before:
+            for pair in self._pairs.values():
+                self._schedule(pair, max(now_us, pair.told_us + self._interval_us))
+
+    def _weighed(self) -> dict[str, float]:
+        """Each model's share of what all have shown."""
+        edges = {name: record.edge() for name, record in self._records.items()}
+        total = sum(edges.values())
+        return {name: round(edge / total, 3) if total else 0.0 for name, edge in edges.items()}
+
+    def _tell(self, pair: _Pair, now_us: int, told: list[Tick]) -> None:
+        scores = {name: pair.score(name, now_us) for name in self._records}
+        weights = self._weights
+        together = sum(score * weights[name] for name, score in scores.items())
+        grade = max(0, min(100, round(50 + 50 * together)))
+        says = (grade, scores, weights)
+        ends_us = pair.ends_us(now_us)
+        if ends_us is not None:
+            self._schedule(pair, max(ends_us, now_us + self._interval_us))
+        if says == pair.told:
+            return
+        pair.told, pair.told_us = says, now_us
+        parts = tuple(
+            GradePart(name, scores[name], weights[name], record.of, _share(record))
+            for name, record in self._records.items()
+        )
+        payload = Grade(grade, parts, now_us, VERSION, self._simulated, pair.received_us)
+        told.append(Tick(pair.channel, payload))
+
+    def _schedule(self, pair: _Pair, at_us: int) -> None:
+        if pair.due_us is None or at_us < pair.due_us:
+            pair.due_us = at_us
+            self._pushed += 1
+            heappush(self._due, (at_us, self._pushed, pair))
+
+
+def _share(record: _Record) -> float | None:
+    return round(record.hits / record.of, 4) if record.of else None
+
+
+GRADES: Final = Derived(
+    name="grade",
+    title="Grades",
+    reads=frozenset(("signal", "outcome")),
+    make=Grades,
+    history=frozenset(("signal", "outcome")),
+)

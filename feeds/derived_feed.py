@@ -1,0 +1,294 @@
+"""EDGE (redis): all that is derived, as a Feed named `agg`, and the sink of all other feeds.
+
+Ticks go on to the Publisher at once. What they come to follows, made by a task of its own: a fault
+of a derivation ends that, and nobody else's feed, and it begins again from the streams. Of several
+processes the one with the lease `agg` derives, from the venues that it publishes itself.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import Counter, deque
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from redis.asyncio import Redis
+
+from feeds.bookkeeper import Bookkeeper
+from feeds.derived import Derived
+from feeds.derived.candles import Candles
+from feeds.derived.chain import Chain
+from feeds.derived.foreseen import foreseen
+from feeds.derived.outcomes import Outcomes
+from feeds.derived.settings import DerivedSettings
+from feeds.derived.voices import interval
+from feeds.feed import Bus
+from feeds.final_candles import FinalCandles
+from feeds.market import AGGREGATE, Channel, Clock, Outcome, Payload, Signal, Status, Tick, Trade
+from feeds.recall import heard_by, is_among, recall_histories
+
+_log = logging.getLogger(__name__)
+
+_HEARD_TICKS_MAX: Final = 100_000
+"""Ticks that wait for the derivations; beyond it these begin again from the streams."""
+_HEARD_WHILE_STANDING_BY_US: Final = 5_000_000
+"""What came shortly before the lease is ours is heard, too: venues' leases may come first."""
+_TICKS_AT_ONCE: Final = 500
+"""Before the event loop has a turn."""
+_NAP_S: Final = 0.001
+_LOOK_S: Final = 1.0
+_BEGIN_AGAIN_S: Final = 1.0
+_LEDGER_LIMIT_S: Final = 0.5
+"""A long ledger takes longer to open: candles don't wait for it."""
+_PROVEN: Final = (Signal, Outcome)
+"""What is in the ledger before it is told."""
+
+
+class DerivedCounts:
+    """What happened since the start."""
+
+    def __init__(self) -> None:
+        self.told: Counter[str] = Counter()
+        """Messages, by kind."""
+        self.restarts = 0
+        """Times that the derivations began again, by a fault of theirs or as they were too slow."""
+        self.too_late = 0
+        """Trades that came too late even to correct a candle."""
+
+
+class _OverrunError(Exception):
+    """More was heard than could be derived from in time."""
+
+
+class DerivedFeed:
+    """A Feed and a Bus. Before it runs, and while it doesn't, ticks are only passed on."""
+
+    def __init__(
+        self,
+        rows: Sequence[Derived],
+        settings: DerivedSettings,
+        venues: Collection[str],
+        bus: Bus,
+        redis: Redis,
+        *,
+        clock: Clock,
+        ledger: Path | None = None,
+    ) -> None:
+        """`venues`: those whose ticks are going to be offered here; `ledger`: where signals are
+        entered before they are told."""
+        self.name = AGGREGATE
+        self.channels: list[Channel] = []
+        self.changed = asyncio.Event()
+        self.counts = DerivedCounts()
+        self.books = Bookkeeper(ledger, bus, redis, clock, simulated=settings.simulated)
+        self.books.on_trouble = self.changed.set
+        self._finals = FinalCandles(redis, f"candle.{interval(settings)}")
+        self._rows = rows
+        self._settings = settings
+        self._venues = frozenset(venues)
+        self._bus = bus
+        self._redis = redis
+        self._clock = clock
+        self._loaded = asyncio.Event()
+        self._words: dict[str, str] = {}
+        """The kinds of all channels that were told so far, by name, without variants."""
+        self._heard: deque[tuple[int, Sequence[Tick]]] = deque()
+        """With the times at which they were offered."""
+        self._heard_ticks = 0
+        self._since_us = self._now_us()
+        """All that was offered from then on, and is not derived from yet, is in `_heard`."""
+        self._is_deriving = False
+        self._overran = False
+        self._woken = asyncio.Event()
+        self._caught_up = asyncio.Event()
+        """Nothing is heard that is to be derived from."""
+        self._caught_up.set()
+        self._status = Status("waiting", self._since_us)
+
+    @property
+    def waiting_ticks(self) -> int:
+        """Heard and not yet derived from."""
+        return self._heard_ticks if self._is_deriving else 0
+
+    @property
+    def held_ticks(self) -> int:
+        """Heard, and kept: also while it stands by."""
+        return self._heard_ticks
+
+    def foresee(self, heard: Iterable[Channel]) -> None:
+        """Which channels are going to be offered: what is made of them is known by that."""
+        self.channels = foreseen(heard, self._settings)
+
+    def status(self) -> Status:
+        now_us = self._now_us()
+        one = self._status
+        trouble = self.books.trouble
+        if one.state == "live" and trouble is not None:
+            return Status("live", one.since_us, "feed", f"signals are not told: {trouble}", now_us)
+        return Status(one.state, one.since_us, one.by, one.reason, now_us)
+
+    def offer(self, ticks: Iterable[Tick]) -> None:
+        """Takes ticks for the Publisher, and to derive from. Never blocks; bounded."""
+        some = ticks if isinstance(ticks, list | tuple) else list(ticks)
+        self._bus.offer(some)
+        now_us = self._now_us()
+        self._heard.append((now_us, some))
+        self._heard_ticks += len(some)
+        if self._heard_ticks > _HEARD_TICKS_MAX:
+            self._overran = True
+            self._forget_before(now_us)
+        elif self._is_deriving:
+            self._caught_up.clear()
+        else:
+            self._forget_before(now_us - _HEARD_WHILE_STANDING_BY_US)
+        self._woken.set()
+
+    def register(self, channels: Iterable[Channel]) -> None:
+        self._bus.register(channels)
+
+    async def drain(self) -> None:
+        """Returns when all was derived from, and all is published."""
+        await self._caught_up.wait()
+        await self._bus.drain()
+
+    async def load(self) -> None:
+        """What some derivations need, in a thread: models load libraries of a second or two. The
+        others don't wait for it."""
+        for row in self._rows:
+            if row.load is not None:
+                await asyncio.to_thread(row.load, self._settings)
+        self._loaded.set()
+
+    async def run(self) -> None:
+        """Derives until cancelled. A derivation that fails is not the end: all begin again."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.books.run(), name="ledger")
+            group.create_task(self._finals.run(), name="final candles")
+            group.create_task(self._keep_deriving(), name="derivations")
+
+    async def _keep_deriving(self) -> None:
+        while True:
+            try:
+                await self._derive()
+            except _OverrunError:
+                _log.error("derivations can't keep up; they begin again from what is published")
+            except Exception:
+                _log.exception("derivations failed; they begin again from what is published")
+            finally:
+                self._is_deriving = False
+                self._caught_up.set()
+            self.counts.restarts += 1
+            self._turn(Status("stale", self._now_us(), "feed", "derivations begin again"))
+            await asyncio.sleep(_BEGIN_AGAIN_S)
+
+    async def _derive(self) -> None:
+        self._is_deriving, self._overran = True, False
+        since_us = self._since_us
+        rows: Sequence[Derived] = [
+            row for row in self._rows if row.load is None or self._loaded.is_set()
+        ]
+        chain = Chain(rows, self._settings)
+        histories = await self._histories(rows)
+        histories, doubled = heard_by(since_us, histories)
+        await self._finals.complete(histories)
+        has_ledger = await self.books.open_within(_LEDGER_LIMIT_S)
+        await self.books.complete(histories)
+        chain.restore(histories, since_us)
+        too_late_before = self.counts.too_late
+        while True:
+            if self._overran:
+                raise _OverrunError
+            if len(rows) < len(self._rows) and self._loaded.is_set():
+                rows = await self._complete(chain, rows)
+            if not has_ledger and self.books.is_open:
+                has_ledger = True
+                await self._recall_open(chain)
+            self._hear(chain, doubled)
+            if not self._heard:
+                doubled = set()
+                self._caught_up.set()
+            # Never ahead of what was not heard yet: nothing is to be final before its time.
+            self._tell(chain.wake(self._heard[0][0] if self._heard else self._now_us()))
+            self.counts.too_late = too_late_before + _too_late(chain)
+            await self._rest(chain)
+
+    async def _histories(self, rows: Sequence[Derived]) -> dict[str, list[Payload]]:
+        kinds = {kind for row in rows for kind in row.history}
+        return await recall_histories(self._redis, kinds, self._venues)
+
+    async def _complete(self, chain: Chain, rows: Sequence[Derived]) -> Sequence[Derived]:
+        """Adds those that had to be waited for."""
+        late = [row for row in self._rows if row not in rows]
+        histories = await self._histories(late)
+        for row in late:
+            chain.add(row, self._rows.index(row), histories)
+        return self._rows
+
+    async def _recall_open(self, chain: Chain) -> None:
+        """The ledger was opened late: what is still open in it is heard of now."""
+        histories: dict[str, list[Payload]] = {}
+        await self.books.complete(histories)
+        for one in chain.derivations:
+            if isinstance(one, Outcomes):
+                one.restore(histories, self._now_us())
+
+    def _hear(self, chain: Chain, doubled: set[tuple[str, Trade]]) -> None:
+        """What was offered since the last time, or a part of it."""
+        ticks = 0
+        while self._heard and ticks < _TICKS_AT_ONCE:
+            now_us, some = self._heard.popleft()
+            self._since_us = now_us
+            ticks += len(some)
+            if doubled:
+                # Published before the streams were read, and so in them already.
+                some = [tick for tick in some if not is_among(tick, doubled)]
+            self._tell(chain.take(some, now_us))
+        self._heard_ticks -= ticks
+
+    async def _rest(self, chain: Chain) -> None:
+        """Until there is something to hear, or something is due."""
+        if self._heard:
+            await asyncio.sleep(0)
+            return
+        self._woken.clear()
+        due_us = chain.next_us()
+        due_s = _LOOK_S if due_us is None else (due_us - self._now_us()) / 1e6
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(min(_LOOK_S, max(_NAP_S, due_s))):
+                await self._woken.wait()
+
+    def _tell(self, ticks: Sequence[Tick]) -> None:
+        if not ticks:
+            return
+        words, told = self._words, self.counts.told
+        for tick in ticks:
+            name = tick.channel.name
+            word = words.get(name)
+            if word is None:
+                word = words[name] = tick.channel.promises.name
+                self._bus.register([tick.channel])
+            told[word] += 1
+        self._bus.offer([tick for tick in ticks if not isinstance(tick.payload, _PROVEN)])
+        self._finals.take(ticks)
+        proven = [tick.payload for tick in ticks if isinstance(tick.payload, _PROVEN)]
+        if proven:
+            self.books.take(proven)
+        if self._status.state != "live":
+            self._turn(Status("live", self._now_us()))
+
+    def _turn(self, status: Status) -> None:
+        self._status = status
+        self.changed.set()
+
+    def _forget_before(self, at_us: int) -> None:
+        while self._heard and self._heard[0][0] < at_us:
+            self._since_us, some = self._heard.popleft()
+            self._heard_ticks -= len(some)
+
+    def _now_us(self) -> int:
+        return self._clock.now_ns() // 1_000
+
+
+def _too_late(chain: Chain) -> int:
+    return sum(one.too_late for one in chain.derivations if isinstance(one, Candles))
