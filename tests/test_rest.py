@@ -1,6 +1,6 @@
 """What keys ask by plain HTTP, and what every answer tells of their limits; real sockets."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import msgspec
 import pytest
@@ -9,11 +9,14 @@ from starlette.applications import Starlette
 
 from feeds.market import SystemClock
 from gateway.admission import Admission
+from gateway.directory import Directory
 from gateway.key_store import KeyStore, KnownKeys
 from gateway.keys import Holder
 from gateway.limit_store import LimitStore
 from gateway.plans import PLANS
-from gateway.rest import REST_ROUTES, Rest
+from gateway.rest import EXCEPTION_HANDLERS, REST_ROUTES, Rest, Sources
+from gateway.rest.candle_memory import CandleMemory
+from gateway.rest.readings import Readings
 from gateway.tickets import Tickets
 from gateway.usage import Ledger, Month
 from tests.conftest import RedisServer, in_one_task
@@ -44,8 +47,20 @@ class Gateway:
             await limits.write(self.ledger)
             return await limits.usage(holder_id)
 
-        self.app = Starlette(routes=list(REST_ROUTES))
-        self.app.state.rest = Rest(self.admission, limits, self.tickets, usage_of, clock)
+        async def look_up(_: Sequence[str]) -> None: ...
+
+        sources = Sources(
+            Directory(),
+            look_up,
+            Readings(redis),
+            CandleMemory(),
+            self.tickets,
+            usage_of,
+            3.0,
+            clock,
+        )
+        self.app = Starlette(routes=list(REST_ROUTES), exception_handlers=EXCEPTION_HANDLERS)
+        self.app.state.rest = Rest(self.admission, limits, sources)
         self.port = 0
 
     async def ask(self, method: str, path: str, key: str) -> Answer:
