@@ -8,9 +8,11 @@ from typing import Final
 
 _LOGGERS: Final = ("uvicorn.error", "uvicorn.access")
 _SECRET: Final = re.compile(
-    r"(tg_[a-z0-9]{8}_|tt_)[A-Za-z0-9_-]{8,}|(eyJ)[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
+    r"(tg_[a-z0-9]{8}_|tt_)[A-Za-z0-9_-]{8,}"
+    r"|(eyJ)[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]*"
+    r"|(://[^\s/:@]*:)[^\s/@]+(?=@)"
 )
-"""API keys and tickets; tokens."""
+"""API keys and tickets; tokens; passwords in URLs."""
 
 
 class _WithoutSecrets(logging.Filter):
@@ -29,8 +31,13 @@ def filter_logs() -> None:
         logging.getLogger(name).addFilter(_without_secrets)
 
 
+def without_secrets(text: str) -> str:
+    """A text without what has the shape of a secret."""
+    return _SECRET.sub(lambda found: f"{''.join(filter(None, found.groups()))}…", text)
+
+
 def _told(argument: object) -> object:
     if not isinstance(argument, str):
         return argument
     path, mark, _ = argument.partition("?")
-    return _SECRET.sub(r"\1\2…", path) + (mark and "?…")
+    return without_secrets(path) + (mark and "?…")
