@@ -1,0 +1,135 @@
+// Signals as a list: what was said, why, what it starts from, and what came of it up to now.
+
+import { clear, h, setAttribute, write } from "./dom.js";
+import { digits, duration, moment, number, percent } from "./format.js";
+
+const ARROWS = { bull: "▲ bull", bear: "▼ bear", neutral: "● neutral" };
+const WAYS = { bull: "up", bear: "down" };
+
+/** `rsi 71.2 · volume_z 3.1`: names with underscores as words. */
+export function reasonsText(reasons) {
+  return Object.entries(reasons ?? {})
+    .map(
+      ([name, value]) =>
+        `${name.replaceAll("_", " ")} ${Number.isFinite(value) ? significant(value) : value}`,
+    )
+    .join(" · ");
+}
+
+/** Four digits that say something, whatever the size: a price's whole part stays whole. */
+function significant(value) {
+  if (value === 0) return "0";
+  const places = 3 - Math.floor(Math.log10(Math.abs(value)));
+  return number(value, Math.min(10, Math.max(1, places)));
+}
+
+/** The pair of `signal:<model>:<PAIR>`. */
+export const pairOf = (signal) => signal.ch?.split(":")[2] ?? signal.id.split(":")[1];
+
+export class Opinions {
+  #rows = new Map(); // id -> {signal, since, left}
+  #shown = "";
+
+  /** `hasPair`: whether a column says of which pair each speaks. */
+  constructor(title, empty, hasPair) {
+    this.hasPair = hasPair;
+    this.body = h("tbody");
+    this.empty = h("p", { class: "empty" }, empty);
+    const names = [
+      "When",
+      ...(hasPair ? ["Pair"] : []),
+      "Model",
+      "Says",
+      "Score",
+      "At price",
+      "Since then",
+      "Holds",
+      ...(hasPair ? ["Because"] : []),
+    ];
+    const head = names.map((text) =>
+      h("th", { scope: "col", class: /Score|price|Since|Holds/.test(text) ? null : "left" }, text),
+    );
+    this.node = h(
+      "section",
+      { class: "panel" },
+      h("h2", {}, title),
+      h(
+        "div",
+        { class: "scroll" },
+        h("table", { class: "opinions" }, h("thead", {}, h("tr", {}, ...head)), this.body),
+      ),
+      this.empty,
+    );
+  }
+
+  /** `priceOf(pair)` gives the newest price's text, or undefined. */
+  paint(signals, priceOf, serverMs) {
+    const ids = signals.map(({ id }) => id).join(" ");
+    if (ids !== this.#shown) this.#lay(signals, serverMs);
+    this.#shown = ids;
+    for (const row of this.#rows.values()) this.#paintRow(row, priceOf, serverMs);
+  }
+
+  #lay(signals, serverMs) {
+    this.#rows = new Map();
+    clear(this.body);
+    for (const signal of signals) {
+      const row = { signal, since: h("td"), left: h("td") };
+      this.#rows.set(signal.id, row);
+      this.body.append(...this.#nodes(row, serverMs));
+    }
+    this.empty.hidden = signals.length > 0;
+  }
+
+  #nodes({ signal, since, left }, serverMs) {
+    const pair = pairOf(signal);
+    const text = (content, name = "left") => h("td", { class: name }, content);
+    const because = h(
+      "td",
+      { class: "left reasons", colspan: this.hasPair ? null : 7 },
+      reasonsText(signal.reasons),
+      signal.p_up === undefined ? null : ` · up with ${number(signal.p_up * 100, 1)} %`,
+    );
+    const row = h(
+      "tr",
+      {},
+      text(moment(signal.at / 1_000, serverMs)),
+      this.hasPair
+        ? h(
+            "td",
+            { class: "left" },
+            h("a", { href: `#/pair/agg/${encodeURIComponent(pair)}` }, pair),
+          )
+        : null,
+      text(`${signal.model} ${signal.version}`),
+      h(
+        "td",
+        { class: "left", "data-way": WAYS[signal.direction] },
+        ARROWS[signal.direction] ?? signal.direction,
+      ),
+      text(number(signal.score, 2), ""),
+      text(digits(signal.ref?.px), ""),
+      since,
+      left,
+      this.hasPair ? because : null,
+    );
+    return this.hasPair ? [row] : [row, h("tr", { class: "because" }, because)];
+  }
+
+  #paintRow({ signal, since, left }, priceOf, serverMs) {
+    const price = priceOf(pairOf(signal)) ?? signal.live?.px;
+    const move =
+      price === undefined || signal.ref === undefined
+        ? NaN
+        : Number(price) / Number(signal.ref.px) - 1;
+    write(since, percent(move));
+    setAttribute(
+      since,
+      "data-way",
+      Math.abs(move) < 5e-5 || Number.isNaN(move) ? null : move > 0 ? "up" : "down",
+    );
+    const leftMs = signal.expires / 1_000 - serverMs;
+    write(left, leftMs > 0 ? `${duration(Math.ceil(leftMs / 1_000) * 1_000)} more` : "over");
+    setAttribute(left, "data-over", leftMs > 0 ? null : "true");
+  }
+}

@@ -1,0 +1,213 @@
+// One market of the watchlist: its price, where it came from, and how it stands.
+
+import { CONSOLIDATED } from "./catalog.js";
+import { h, setAttribute, write } from "./dom.js";
+import { clockTime, digits, duration, percent, rough } from "./format.js";
+import { lamp, setLamp } from "./lamp.js";
+import { Sparkline } from "./sparkline.js";
+
+const REPAINT_MS = 180; // Faster than this nobody reads.
+const FLASH_MS = 450;
+
+export class Row {
+  #painted = -Infinity;
+  #flashed = 0;
+  #shownPrice = null;
+  #price = null;
+  #decimals = 0;
+
+  constructor(venue, symbol, open) {
+    this.venue = venue;
+    this.symbol = symbol;
+    this.isDirty = true;
+    this.isVisible = true;
+    this.day = null; // {open, sinceMs, isWhole}: what the change is measured from
+    this.key = `${venue}:${symbol}`;
+    this.spark = new Sparkline();
+    this.#build(open);
+  }
+
+  get channels() {
+    if (this.venue === CONSOLIDATED) return [`price:${CONSOLIDATED}:${this.symbol}`];
+    return [`trade:${this.venue}:${this.symbol}`, `quote:${this.venue}:${this.symbol}`];
+  }
+
+  get price() {
+    return this.#price;
+  }
+
+  get change() {
+    return this.day === null || this.#price === null
+      ? NaN
+      : Number(this.#price) / this.day.open - 1;
+  }
+
+  /** A message of one of its channels. */
+  take(message, nowMs) {
+    this.isDirty = true;
+    if (message.px === undefined) return; // A quote; or a price that there is none of.
+    this.#price = message.px;
+    const value = Number(message.px);
+    this.spark.add(value, nowMs);
+    if (this.day === null) this.day = { open: value, sinceMs: Date.now(), isWhole: false };
+  }
+
+  /** Candles of the last 24 hours, or of what there is of them, oldest first. */
+  recall(candles, isHourly) {
+    if (candles.length === 0) return;
+    const [first] = candles;
+    const sinceMs = first.start / 1_000;
+    const isWhole = isHourly && Date.now() - sinceMs > 23 * 3_600_000;
+    this.day = { open: Number(first.open), sinceMs, isWhole };
+    this.spark.recall(candles.map((candle) => Number(candle.close)));
+    this.isDirty = true;
+  }
+
+  /** Gives whether there is something to paint that was put off. */
+  paint(nowMs, market, connection, serverMs) {
+    if (!this.isDirty) return false;
+    if (nowMs - this.#painted < REPAINT_MS) return true;
+    this.isDirty = false;
+    this.#painted = nowMs;
+    const standing = this.standing(market, connection);
+    setLamp(this.lamp, standing, serverMs);
+    setAttribute(this.node, "data-state", standing.state);
+    this.#paintPrice(nowMs);
+    this.#paintChange();
+    this.#paintSource(market, serverMs);
+    this.spark.draw();
+    return false;
+  }
+
+  /** Ends a flash that has been seen; gives whether there is one that goes on. */
+  settle(nowMs) {
+    if (this.#flashed && nowMs - this.#flashed > FLASH_MS) {
+      this.#flashed = 0;
+      this.node.classList.remove("up", "down");
+    }
+    return this.#flashed !== 0;
+  }
+
+  standing(market, connection) {
+    const [first, second] = this.channels.map((channel) => market.standing(channel, connection));
+    return first.state === "waiting" && second !== undefined ? second : first;
+  }
+
+  #build(open) {
+    // Said aloud: a browser that lays cells out as a grid may forget that they are a table's.
+    const cell = (name, ...children) => h("td", { class: name, role: "cell" }, ...children);
+    this.lamp = lamp();
+    this.changed = h("span");
+    this.since = h("small");
+    this.same = h("span");
+    this.moved = h("em");
+    this.blanks = h("span", { "aria-hidden": "true" });
+    this.spread = h("span");
+    this.venues = h("span");
+    this.age = h("span");
+    this.mark = h("small", { class: "sim", hidden: true }, "simulated");
+    this.node = h(
+      "tr",
+      { role: "row", tabindex: -1, "data-key": this.key, onclick: () => open(this) },
+      cell("state", this.lamp),
+      h(
+        "th",
+        { class: "pair", scope: "row", role: "rowheader" },
+        h("a", { href: pairLink(this), tabindex: -1 }, this.symbol),
+        this.mark,
+      ),
+      cell("price", this.same, this.moved, this.blanks),
+      cell("change", this.changed, this.since),
+      cell("way", this.spark.node),
+      cell("spread", this.spread),
+      cell("venues", this.venues),
+      cell("age", this.age),
+    );
+  }
+
+  #paintPrice(nowMs) {
+    const text = digits(this.#price);
+    const before = this.#shownPrice;
+    if (text === before) return;
+    const at = before === null ? text.length : sameLength(before, text);
+    write(this.same, text.slice(0, at));
+    write(this.moved, text.slice(at));
+    write(this.blanks, this.#blanks(text));
+    if (before !== null && before !== "–") {
+      const isUp = valueOf(text) > valueOf(before);
+      this.node.classList.toggle("up", isUp);
+      this.node.classList.toggle("down", !isUp);
+      this.#flashed = nowMs;
+    }
+    this.#shownPrice = text;
+  }
+
+  /** As wide as the digits that the price had before and has not now: nothing jumps. */
+  #blanks(text) {
+    const decimals = text.includes(".") ? text.length - text.indexOf(".") : 0;
+    this.#decimals = Math.min(10, Math.max(this.#decimals, decimals));
+    const isWhole = decimals === 0 && this.#decimals > 0;
+    return (
+      (isWhole ? "\u2008" : "") + "\u2007".repeat(Math.max(0, this.#decimals - decimals - isWhole))
+    );
+  }
+
+  #paintChange() {
+    const change = this.change;
+    write(this.changed, percent(change));
+    setAttribute(
+      this.changed,
+      "data-way",
+      !Number.isFinite(change) || Math.abs(change) < 5e-5 ? null : change > 0 ? "up" : "down",
+    );
+    write(
+      this.since,
+      this.day === null || this.day.isWhole
+        ? ""
+        : `since ${clockTime(this.day.sinceMs, { seconds: false })}`,
+    );
+  }
+
+  #paintSource(market, serverMs) {
+    if (this.venue === CONSOLIDATED)
+      this.#paintVotes(market.latest.get(this.channels[0]), serverMs);
+    else
+      this.#paintQuote(
+        market.latest.get(this.channels[1]),
+        market.latest.get(this.channels[0]),
+        serverMs,
+      );
+    this.mark.hidden = !market.isSimulated(this.channels[0]);
+  }
+
+  #paintVotes(price, serverMs) {
+    if (price === undefined) return;
+    const votes = price.venues ?? [];
+    write(this.spread, price.conf === undefined ? "–" : `± ${rough(price.conf)}`);
+    write(this.venues, `${votes.filter((vote) => vote.in).length}/${votes.length}`);
+    write(
+      this.age,
+      price.rx === undefined ? "–" : duration(Math.max(0, serverMs - price.rx / 1_000)),
+    );
+  }
+
+  #paintQuote(quote, trade, serverMs) {
+    if (quote !== undefined) write(this.spread, `${digits(quote.bid)} / ${digits(quote.ask)}`);
+    write(this.venues, this.venue);
+    const newest = Math.max(quote?.tx ?? 0, trade?.tx ?? 0);
+    write(this.age, newest === 0 ? "–" : duration(Math.max(0, serverMs - newest / 1_000)));
+  }
+}
+
+export const pairLink = ({ venue, symbol }) =>
+  `#/pair/${encodeURIComponent(venue)}/${encodeURIComponent(symbol)}`;
+
+const valueOf = (text) => Number(text.replaceAll(",", ""));
+
+/** How many leading characters two prices have in common. */
+function sameLength(before, text) {
+  if (before.length !== text.length) return 0;
+  let at = 0;
+  while (at < text.length && before[at] === text[at]) at += 1;
+  return at;
+}

@@ -1,0 +1,238 @@
+// The watchlist: a row for each market of the chosen venue, as many as the plan allows.
+
+import { CONSOLIDATED } from "./catalog.js";
+import { h, write } from "./dom.js";
+import { plural } from "./format.js";
+import { pairLink, Row } from "./row.js";
+
+const COLUMNS = [
+  ["state", "State"],
+  ["pair", "Pair"],
+  ["price", "Price"],
+  ["change", "24 h"],
+  ["way", "Chart"],
+  ["spread", "Spread"],
+  ["venues", "Venues"],
+  ["age", "Age"],
+];
+const RESERVED = 30; // Subscriptions kept for the statuses and for the page of a pair.
+const MANY = 60; // From so many rows on, each is sent at most ten times a second.
+const HISTORY_POINTS = 24;
+const HISTORY_AT_ONCE = 24; // Rows whose past is asked for, of those in sight.
+
+export class Watchlist {
+  #rows = new Map(); // key -> Row
+  #byChannel = new Map();
+  #shown = [];
+  #chosen = null; // the venue
+  #cursor = -1;
+  #asked = new Set();
+
+  constructor(app) {
+    this.app = app;
+    this.title = "Watchlist";
+    this.body = h("tbody", { role: "rowgroup" });
+    this.tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "Venue" });
+    this.note = h("p", { class: "note", role: "status" });
+    const attributes = { scope: "col", role: "columnheader" };
+    this.head = COLUMNS.map(([name, text]) => h("th", { class: name, ...attributes }, text));
+    this.table = h(
+      "table",
+      { class: "watch", role: "table" },
+      h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ...this.head)),
+      this.body,
+    );
+    this.node = h(
+      "section",
+      { class: "page" },
+      this.tabs,
+      h("div", { class: "scroll" }, this.table),
+      this.note,
+    );
+    this.observer = new IntersectionObserver((seen) => this.#saw(seen), { rootMargin: "80px" });
+  }
+
+  mount() {
+    this.catalogChanged();
+    return this.node;
+  }
+
+  unmount() {
+    for (const row of this.#rows.values()) row.isVisible = false;
+  }
+
+  /** New channels are known. */
+  catalogChanged() {
+    const venues = this.app.catalog.marketVenues;
+    if (this.#chosen === null || !venues.includes(this.#chosen)) this.#chosen = venues[0] ?? null;
+    // Prices of many venues come a moment after those of one: nobody has chosen yet.
+    if (!this.isChosenByHand && venues.includes(CONSOLIDATED)) this.#chosen = CONSOLIDATED;
+    this.#paintTabs(venues);
+    this.#layOut();
+  }
+
+  choose(venue) {
+    this.isChosenByHand = true;
+    this.#chosen = venue;
+    this.#cursor = -1;
+    this.#paintTabs(this.app.catalog.marketVenues);
+    this.#layOut();
+  }
+
+  /** What is to be subscribed to: stays so on other pages, so that a return shows no old price. */
+  channels() {
+    const rate = this.#shown.length > MANY ? "100ms" : "all";
+    const wanted = new Map();
+    for (const row of this.#shown) for (const channel of row.channels) wanted.set(channel, rate);
+    return wanted;
+  }
+
+  data(message, nowMs) {
+    this.#byChannel.get(message.ch)?.take(message, nowMs);
+  }
+
+  paint(nowMs) {
+    const { market, connection } = this.app;
+    const serverMs = connection.clock.now();
+    let isOpen = false; // Whether something was put off to a later frame.
+    for (const row of this.#shown) {
+      if (!row.isVisible) continue;
+      isOpen = row.paint(nowMs, market, connection, serverMs) || isOpen;
+      isOpen = row.settle(nowMs) || isOpen;
+    }
+    if (isOpen) this.app.painter.ask();
+  }
+
+  second() {
+    for (const row of this.#shown) row.isDirty = true;
+  }
+
+  /** The worst first: [state, row] of what is shown and not live. */
+  ailing() {
+    const { market, connection } = this.app;
+    return this.#shown
+      .map((row) => [row.standing(market, connection), row])
+      .filter(([standing]) => standing.state !== "live" && standing.state !== "waiting");
+  }
+
+  key(key) {
+    if (key === "j" || key === "ArrowDown") this.#move(1);
+    else if (key === "k" || key === "ArrowUp") this.#move(-1);
+    else if (key === "Enter" && this.#cursor >= 0)
+      location.hash = pairLink(this.#shown[this.#cursor]);
+    else return false;
+    return true;
+  }
+
+  rowOf(venue, symbol) {
+    return this.#rows.get(`${venue}:${symbol}`) ?? null;
+  }
+
+  get shown() {
+    return this.#shown;
+  }
+
+  #layOut() {
+    const { catalog, connection } = this.app;
+    const all = this.#chosen === null ? [] : catalog.symbols(this.#chosen);
+    const perRow = this.#chosen === CONSOLIDATED ? 1 : 2;
+    const most = Math.max(
+      1,
+      Math.floor(((connection.welcome?.limits.subscriptions ?? 100) - RESERVED) / perRow),
+    );
+    const symbols = all.slice(0, most);
+    const rows = symbols.map((symbol) => this.#row(this.#chosen, symbol));
+    if (rows.length !== this.#shown.length || rows.some((row, at) => row !== this.#shown[at])) {
+      this.#shown = rows;
+      this.body.replaceChildren(...rows.map((row) => row.node));
+    }
+    this.table.classList.toggle("many", rows.length > MANY);
+    this.table.classList.toggle("one-venue", this.#chosen !== CONSOLIDATED);
+    write(this.head[5], this.#chosen === CONSOLIDATED ? "Confidence" : "Bid / ask");
+    write(this.head[6], this.#chosen === CONSOLIDATED ? "Venues" : "Venue");
+    this.#tellNote(all, symbols);
+    this.app.wantChanged();
+  }
+
+  #tellNote(all, symbols) {
+    let text = "";
+    if (all.length === 0) {
+      text = "No market yet: the feeds have reached no venue, or this key may see none.";
+    } else if (symbols.length < all.length) {
+      const shown = `${symbols.length} of ${plural(all.length, "market")}`;
+      text = `${shown}: this key’s plan allows no more`;
+      text += " subscriptions. Search with / to open the others.";
+    }
+    write(this.note, text);
+  }
+
+  #row(venue, symbol) {
+    const key = `${venue}:${symbol}`;
+    let row = this.#rows.get(key);
+    if (row === undefined) {
+      row = new Row(venue, symbol, (opened) => (location.hash = pairLink(opened)));
+      this.#rows.set(key, row);
+      for (const channel of row.channels) {
+        this.#byChannel.set(channel, row);
+        const known = this.app.market.latest.get(channel);
+        if (known !== undefined) row.take(known, performance.now());
+      }
+      this.observer.observe(row.node);
+    }
+    return row;
+  }
+
+  #saw(entries) {
+    for (const { target, isIntersecting } of entries) {
+      const row = this.#rows.get(target.dataset.key);
+      row.isVisible = isIntersecting;
+      row.isDirty ||= isIntersecting;
+      if (isIntersecting) this.#recall(row);
+    }
+    this.app.painter.ask();
+  }
+
+  /** Asks for a row's last 24 hours, once: for its change and its line. */
+  async #recall(row) {
+    const { rest } = this.app;
+    if (this.#asked.has(row.key) || this.#asked.size >= HISTORY_AT_ONCE || !rest.hasRoom) return;
+    this.#asked.add(row.key);
+    const channel = (interval) => `candle.${interval}:${row.venue}:${row.symbol}`;
+    if (!this.app.catalog.has(channel("1h"))) return;
+    for (const interval of ["1h", "1m"]) {
+      const candles = await this.app.history(channel(interval), HISTORY_POINTS + 1);
+      if (candles.length > 3 || interval === "1m") {
+        row.recall(candles, interval === "1h");
+        break;
+      }
+    }
+    this.app.painter.ask();
+  }
+
+  #paintTabs(venues) {
+    const tabs = venues.map((venue) =>
+      h(
+        "button",
+        {
+          role: "tab",
+          type: "button",
+          "aria-selected": String(venue === this.#chosen),
+          onclick: () => this.choose(venue),
+        },
+        venue === CONSOLIDATED ? "Consolidated" : venue,
+        h("small", {}, String(this.app.catalog.symbols(venue).length)),
+      ),
+    );
+    this.tabs.replaceChildren(...tabs);
+  }
+
+  #move(step) {
+    if (this.#shown.length === 0) return;
+    this.#shown[this.#cursor]?.node.classList.remove("cursor");
+    this.#cursor = Math.min(this.#shown.length - 1, Math.max(0, this.#cursor + step));
+    const { node } = this.#shown[this.#cursor];
+    node.classList.add("cursor");
+    node.focus({ preventScroll: true });
+    node.scrollIntoView({ block: "nearest" });
+  }
+}

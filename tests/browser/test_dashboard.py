@@ -1,0 +1,202 @@
+"""What a person sees: prices that move, candles that live, and what is wrong, by its name."""
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Literal
+
+import pytest
+
+from tests.browser.chromium import Watched, opened
+from tests.running_tickgate import RunningTickgate
+from tests.until import until
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("browser")]
+
+TRANSFER_MAX = 400_000
+PLACES = {
+    "watch": "#/",
+    "signals": "#/signals",
+    "health": "#/health",
+    "pair-page": "#/pair/agg/ETH-USD",
+}
+SIGHTS: tuple[tuple[int, Literal["dark", "light"]], ...] = (
+    (375, "dark"),
+    (375, "light"),
+    (1280, "dark"),
+    (1280, "light"),
+)
+FIRST_PRICE = ".watch tbody tr:first-child td.price"
+
+
+async def test_the_link_opens_it_and_the_prices_move(
+    watched: Watched, tickgate: RunningTickgate, record_property: Callable[[str, object], None]
+) -> None:
+    link = next(line for line in tickgate.lines if line.startswith("dashboard: "))
+
+    await watched.page.goto(link.removeprefix("dashboard: "))
+    first = await watched.becomes(FIRST_PRICE, r"\d")
+    record_property("first_price_ms", await watched.page.evaluate("performance.now()"))
+
+    assert await watched.changes(FIRST_PRICE, first) != first
+    assert await watched.becomes(".strip > .lamp", "live") == "live"
+    assert await watched.page.is_visible(".strip > .sim")
+
+
+async def test_it_is_light_asks_nobody_else_and_keeps_no_key(
+    watched: Watched, tickgate: RunningTickgate
+) -> None:
+    await opened(watched, tickgate, "#/pair/agg/BTC-USD")
+    await watched.becomes(".legend", r"trades")
+    await watched.page.evaluate("location.hash = '#/health'")
+    await watched.page.wait_for_selector(".lines canvas")
+
+    transferred = await watched.page.evaluate(
+        "performance.getEntriesByType('navigation').concat("
+        "performance.getEntriesByType('resource')).reduce((sum, one) => sum + one.transferSize, 0)"
+    )
+    kept = await watched.page.evaluate(
+        "location.href + JSON.stringify(localStorage) + JSON.stringify(sessionStorage)"
+        " + document.cookie + JSON.stringify(history.state)"
+    )
+
+    assert watched.complaints == []
+    assert watched.hosts == {tickgate.url.removeprefix("http://")}
+    assert 0 < transferred <= TRANSFER_MAX
+    assert tickgate.key not in kept
+
+
+async def test_the_last_candle_lives(watched: Watched, tickgate: RunningTickgate) -> None:
+    await opened(watched, tickgate, "#/pair/agg/BTC-USD")
+    await watched.page.click("role=tab[name='1m']")
+    legend = await watched.becomes(".legend", r"trades  running")
+    picture = "[...document.querySelectorAll('.plot canvas')].map(one => one.toDataURL()).join()"
+    before = await watched.page.evaluate(picture)
+
+    assert await watched.changes(".legend", legend) != legend
+    await watched.page.wait_for_function(f"before => {picture} !== before", arg=before)
+    assert await watched.text(".votes .word") == "in"
+    assert await watched.page.locator(".trades tbody tr").count() > 0
+    await watched.screenshot("pair-dark")
+    assert watched.complaints == []
+
+
+async def test_a_killed_gateway_shows_reconnecting_and_then_resumes(
+    watched: Watched, tickgate: RunningTickgate
+) -> None:
+    await opened(watched, tickgate)
+    await watched.becomes(FIRST_PRICE, r"\d")
+    (gateway,) = tickgate.pids()["gateway"]
+
+    os.kill(gateway, signal.SIGKILL)
+    assert await watched.becomes(".strip > .lamp", "reconnecting") == "reconnecting"
+    await watched.becomes(".watch tbody .lamp", "reconnecting")
+    await watched.screenshot("reconnecting")
+    told = await watched.becomes(".verdict", "^back after")
+
+    assert "made up for" in told
+    before = await watched.text(FIRST_PRICE)
+    assert await watched.changes(FIRST_PRICE, before) != before
+
+
+async def test_a_dead_feed_is_stale_and_it_is_said_whose_fault_that_is(
+    watched: Watched, tickgate: RunningTickgate
+) -> None:
+    await opened(watched, tickgate)
+    (feeds,) = tickgate.pids()["feeds"]
+
+    os.kill(feeds, signal.SIGSTOP)
+    try:
+        assert await watched.becomes(".strip > .lamp", "stale") == "stale"
+        assert "our feed" in await watched.becomes(".verdict", "stale")
+        await watched.becomes(".watch tbody .lamp", "stale")
+        await watched.screenshot("stale")
+    finally:
+        os.kill(feeds, signal.SIGCONT)
+    await watched.becomes(".strip > .lamp", "live")
+
+
+async def test_markup_from_a_script_is_refused_by_the_browser_itself(
+    watched: Watched, tickgate: RunningTickgate
+) -> None:
+    await opened(watched, tickgate)
+
+    assert await watched.page.evaluate(
+        "() => { try { document.body.innerHTML = '<b>x</b>'; return 'taken'; }"
+        " catch (error) { return error.name; } }"
+    ) == "TypeError"  # fmt: skip
+
+
+async def test_without_a_link_it_asks_for_a_key(
+    watched: Watched, tickgate: RunningTickgate
+) -> None:
+    await watched.page.goto(tickgate.url)
+    await watched.page.fill("#key", "tg_aaaaaaaa_" + "a" * 43)
+    await watched.page.keyboard.press("Enter")
+    assert "not valid" in await watched.becomes(".problem", r"\w")
+
+    await watched.page.fill("#key", tickgate.key)
+    await watched.page.keyboard.press("Enter")
+    await watched.becomes(FIRST_PRICE, r"\d")
+
+
+async def test_everything_is_reached_by_keyboard(
+    watched: Watched, tickgate: RunningTickgate
+) -> None:
+    await opened(watched, tickgate)
+    await watched.becomes(".watch", "ETH-USD")
+    keyboard = watched.page.keyboard
+
+    await keyboard.press("j")
+    await keyboard.press("j")
+    await keyboard.press("k")
+    await keyboard.press("Enter")
+    assert "BTC-USD" in await watched.becomes("h1", "consolidated")
+    await keyboard.press("j")
+    assert "ETH-USD" in await watched.becomes("h1", "ETH")
+    await keyboard.press("Escape")
+    await keyboard.press("/")
+    await keyboard.type("solusd")
+    await keyboard.press("Enter")
+    assert "SOL-USD" in await watched.becomes("h1", "SOL")
+    await keyboard.press("g")
+    await keyboard.press("h")
+    await watched.becomes("main h2", "Feeds")
+    await keyboard.press("?")
+    await watched.becomes(".help", "Dark or light")
+    await keyboard.press("Escape")
+    assert await watched.page.locator(".help").count() == 0
+
+
+async def test_it_fits_a_phone_and_a_desk_dark_and_light(
+    watched: Watched, tickgate: RunningTickgate
+) -> None:
+    await opened(watched, tickgate)
+    await watched.becomes(FIRST_PRICE, r"\d")
+
+    for name, place in PLACES.items():
+        await watched.page.evaluate("hash => { location.hash = hash; }", place)
+        await watched.page.wait_for_selector(f"main .{name}")
+        for width, scheme in SIGHTS:
+            await watched.page.set_viewport_size({"width": width, "height": 800})
+            await watched.page.emulate_media(color_scheme=scheme)
+            await watched.screenshot(f"{name}-{width}-{scheme}")
+            wide = await watched.page.evaluate("document.documentElement.scrollWidth")
+            assert wide <= width, name
+
+
+async def test_a_hidden_tab_asks_for_less(watched: Watched, tickgate: RunningTickgate) -> None:
+    sent: list[str] = []
+    watched.page.on(
+        "websocket",
+        lambda socket: socket.on("framesent", lambda frame: sent.append(str(frame))),
+    )
+    await opened(watched, tickgate)
+    await watched.becomes(FIRST_PRICE, r"\d")
+
+    await watched.page.evaluate(
+        "Object.defineProperty(document, 'hidden', { get: () => true });"
+        "document.dispatchEvent(new Event('visibilitychange'))"
+    )
+
+    assert await until(lambda: [one for one in sent if '"rate":"5s"' in one], 15.0)
