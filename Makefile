@@ -174,6 +174,7 @@ COMPILE = echo 'setuptools>=80' | build/uv/bin/uv pip compile pyproject.toml - -
 
 lock: build/uv/bin/uv
 	$(COMPILE) -o requirements.lock
+	$(COMPILE) -c requirements.lock --extra jwt --extra learned --extra traces -o requirements-extras.lock
 	$(COMPILE) -c requirements.lock --extra dev -o requirements-dev.lock
 	$(COMPILE) -c requirements-dev.lock --extra bench -o requirements-bench.lock
 

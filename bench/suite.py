@@ -59,8 +59,11 @@ PARTS: Final = (
         "--seconds 8 --repeats 1 --consumers 10 --ticks-per-s 1000"
         " --outbox-age-max-s 0.5 --slow-limit-s 1",
     ),
+    Part("history", "bench.fanout.history", "--seconds 1 --repeats 1"),
     Part("reconnect", "bench.reconnect", "--seconds 2 --repeats 1 --connections 200"),
     Part("derived", "bench.derived", "--seconds 1 --repeats 1"),
+    Part("readiness", "bench.readiness", "--repeats 1"),
+    Part("dashboard", "bench.dashboard", "--seconds 2 --repeats 1"),
 )
 
 

@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from feeds.market import Clock
@@ -196,9 +196,12 @@ def _configured(
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(registry), media_type=content_type)
 
+    async def alive(_: Request) -> Response:
+        return JSONResponse({"status": "alive"})
+
     return uvicorn.Config(
         Starlette(
-            routes=[Route("/metrics", metrics), *routes],
+            routes=[Route("/metrics", metrics), Route("/healthz", alive), *routes],
             middleware=[Middleware(HostCheck, names=names)],
         ),
         http="httptools",

@@ -146,7 +146,7 @@ class AdminKeys:
         record = await self._found(request)
         month = await self._limits.usage(record.id)
         plan = self._plans.get(record.plan) or self._plans[FALLBACK]
-        return _answer(month.told(plan))
+        return _answer(msgspec.to_builtins(month.told(plan)))
 
     async def _found(self, request: Request) -> KeyRecord:
         record = await self._store.get(request.path_params["id"][:64])

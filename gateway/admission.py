@@ -13,6 +13,7 @@ from gateway.key_store import KeysUnavailable, KnownKeys
 from gateway.keys import Holder
 from gateway.limit_store import LimitStore
 from gateway.plans import FALLBACK, Plan
+from gateway.problems import Refusal
 from gateway.rate_headers import failure_headers, retry_after
 from gateway.tickets import Tickets, TicketsUnavailable
 from gateway.tokens import TokenRefused, Tokens, is_token
@@ -20,18 +21,6 @@ from gateway.tokens import TokenRefused, Tokens, is_token
 TICKET_PARAMETER: Final = "ticket"
 _KEY_PARAMETERS: Final = frozenset(("key", "api_key", "apikey", "token", "access_token", "auth"))
 _SHOWN_MAX: Final = 8_192
-
-
-class Refusal(Exception):  # noqa: N818 - a word of the protocol
-    """A connection or request that is not let in: answered with a status and JSON."""
-
-    def __init__(
-        self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None
-    ) -> None:
-        self.status = status
-        self.body = {"code": code, "message": message}
-        self.headers = dict(headers or {})
-        super().__init__(message)
 
 
 class Admission:
@@ -69,18 +58,14 @@ class Admission:
         parameters = parse_qs(query.decode("latin-1"), keep_blank_values=True)
         if not _KEY_PARAMETERS.isdisjoint(map(str.lower, parameters)):
             message = "a URL stands in logs: send the key in X-API-Key, by auth, or buy a ticket"
-            raise Refusal(400, "key_in_url", message)
+            raise Refusal("key_in_url", message)
         shown = headers.get("x-api-key")
         authorization = headers.get("authorization")
         if shown is None and authorization is not None:
             scheme, _, shown = authorization.partition(" ")
             if scheme.lower() != "bearer":
-                raise Refusal(
-                    401,
-                    "auth_failed",
-                    "Authorization is `Bearer <key>`",
-                    {"WWW-Authenticate": "Bearer"},
-                )
+                message = "Authorization is `Bearer <key>`"
+                raise Refusal("auth_failed", message, {"WWW-Authenticate": "Bearer"})
         if shown is not None:
             return await self.holder_of_key(shown, address)
         if tickets and (bought := parameters.get(TICKET_PARAMETER)):
@@ -142,12 +127,12 @@ class Admission:
         if wait_s:
             raise self._too_many(wait_s)
         text = CLOSES["auth_failed"].text
-        raise Refusal(401, "auth_failed", text, {"WWW-Authenticate": "Bearer"})
+        raise Refusal("auth_failed", text, {"WWW-Authenticate": "Bearer"})
 
     def _too_many(self, wait_s: float) -> Refusal:
         message = "too many wrong keys came from this address"
         headers = failure_headers(self._failures_per_minute, wait_s)
-        return Refusal(429, "too_many_failures", message, headers)
+        return Refusal("too_many_failures", message, headers)
 
 
 def _failures_of(address: str) -> str:
@@ -156,4 +141,4 @@ def _failures_of(address: str) -> str:
 
 
 def _unavailable(message: str) -> Refusal:
-    return Refusal(503, "keys_unavailable", message, retry_after(1.0))
+    return Refusal("keys_unavailable", message, retry_after(1.0))

@@ -19,14 +19,20 @@ from feeds.market import Clock, SystemClock
 from gateway.admin import AdminListener, Table
 from gateway.admin_keys import AdminKeys
 from gateway.admin_token import AdminTokenError, admin_token
+from gateway.dashboard import dashboard_routes, keys_routes
+from gateway.docs import DOCS_ROUTES
 from gateway.http import ROUTES
 from gateway.key_store import KeyStore
 from gateway.limit_store import LimitStore
 from gateway.metrics import METRICS, observed
 from gateway.origins import Origins
 from gateway.plans import PLANS, Plan
-from gateway.rest import REST_ROUTES, Rest
+from gateway.requests import HEADER, Requests
+from gateway.rest import EXCEPTION_HANDLERS, REST_ROUTES, Rest, Sources
+from gateway.rest.candle_memory import CandleMemory
+from gateway.rest.readings import Readings
 from gateway.settings import GatewaySettings, TokenSettings
+from gateway.spans import NO_SPANS, Spans
 from gateway.token_keys import TokenKeys, TokenKeysError
 from gateway.tokens import Tokens
 from gateway.transports.native import refuse_path, serve_stream
@@ -42,6 +48,7 @@ def create_app(
     *,
     plans: Mapping[str, Plan] = PLANS,
     token: TokenSettings | None = None,
+    spans: Spans = NO_SPANS,
 ) -> Starlette:
     """The ASGI application of one worker. Starts, not ready, also while Redis is away.
 
@@ -51,28 +58,17 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        # Every wait is bounded where it is made. redis-py's own limits go through wait_for, which
-        # swallows cancellations on Python 3.11.
-        redis = Redis.from_url(
-            redis_url,
-            socket_timeout=None,
-            socket_connect_timeout=None,
-            # At once, for a pooled connection that died with Redis; redis-py's own pauses would
-            # only hide an outage, and its end.
-            retry=Retry(NoBackoff(), 1),
-        )
+        redis = _redis(redis_url)
         clock = SystemClock()
         tokens = None if token is None else await _tokens(token, clock)
-        worker = Worker(settings, redis, redis_url, clock, plans=plans, tokens=tokens)
+        worker = Worker(settings, redis, redis_url, clock, plans=plans, tokens=tokens, spans=spans)
         app.state.worker = worker
+        # A connection of its own: whoever reads history waits for it, the bus does not.
+        history = _redis(redis_url)
         app.state.rest = Rest(
-            worker.holders.admission,
-            worker.holders.limits,
-            worker.holders.tickets,
-            worker.holders.usage,
-            clock,
+            worker.holders.admission, worker.holders.limits, _sources(worker, Readings(history))
         )
-        async with redis, asyncio.TaskGroup() as group:
+        async with redis, history, asyncio.TaskGroup() as group:
             running = group.create_task(worker.run(), name="worker")
             table = Table(METRICS, lambda: observed(worker, app.state.connections))
             tasks = [running]
@@ -92,12 +88,44 @@ def create_app(
         WebSocketRoute("/v1/stream", serve_stream),
         WebSocketRoute("/{path:path}", refuse_path),
     )
-    routes = [*ROUTES, *REST_ROUTES, *streams]
-    app = Starlette(routes=routes, lifespan=lifespan, middleware=_cors(settings.origins))
+    routes = [*dashboard_routes(), *ROUTES, *REST_ROUTES, *DOCS_ROUTES, *streams]
+    middleware = [Middleware(Requests, spans=spans), *_cors(settings.origins)]
+    app = Starlette(
+        routes=routes,
+        lifespan=lifespan,
+        middleware=middleware,
+        exception_handlers=EXCEPTION_HANDLERS,
+    )
     app.state.connections = ()
     app.state.beside = None
     app.state.origins = Origins(settings.origins)
     return app
+
+
+def _redis(url: str) -> Redis:
+    # Every wait is bounded where it is made. redis-py's own limits go through wait_for, which
+    # swallows cancellations on Python 3.11.
+    return Redis.from_url(
+        url,
+        socket_timeout=None,
+        socket_connect_timeout=None,
+        # At once, for a pooled connection that died with Redis; redis-py's own pauses would
+        # only hide an outage, and its end.
+        retry=Retry(NoBackoff(), 1),
+    )
+
+
+def _sources(worker: Worker, readings: Readings) -> Sources:
+    return Sources(
+        worker.directory,
+        worker.look_up,
+        readings,
+        CandleMemory(),
+        worker.holders.tickets,
+        worker.holders.usage,
+        worker.settings.feed_silence_limit_s,
+        worker.clock,
+    )
 
 
 def _cors(origins: tuple[str, ...]) -> list[Middleware]:
@@ -109,8 +137,8 @@ def _cors(origins: tuple[str, ...]) -> list[Middleware]:
             CORSMiddleware,
             allow_origins=origins,
             allow_methods=("GET", "POST"),
-            allow_headers=("Authorization", "X-API-Key"),
-            expose_headers=("RateLimit", "RateLimit-Policy", "Retry-After"),
+            allow_headers=("Authorization", "X-API-Key", "If-None-Match"),
+            expose_headers=("ETag", "RateLimit", "RateLimit-Policy", "Retry-After", HEADER),
         )
     ]
 
@@ -146,7 +174,8 @@ def _admin_routes(
     except AdminTokenError as error:
         _log.warning("there is no admin API of keys error=%s", error)
         return []
-    return [Mount("/keys", AdminKeys(store, limits, plans, token).application())]
+    api = AdminKeys(store, limits, plans, token).application()
+    return [Mount("/keys", api), *keys_routes()]
 
 
 def _end_process_of_a_failed(task: "asyncio.Task[None]") -> None:

@@ -94,7 +94,10 @@ class Conversation:
         session, now_s = self._session, self._worker.clock.monotonic_s()
         match command:
             case Subscribe():
-                await self._subscribe(command)
+                what = "resume" if command.since else "subscribe"
+                count = len(command.channels)
+                with self._worker.spans.span(what, session=session.id, channels=count):
+                    await self._subscribe(command)
             case Unsubscribe():
                 session.say(self._unsubscribe(command), now_s)
             case List():

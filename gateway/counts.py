@@ -2,6 +2,7 @@
 
 from collections import Counter
 
+from feeds.market.metric import Histogram
 from gateway.protocol import By
 
 
@@ -29,3 +30,13 @@ class Counts:
         """Commands, and channels in them, that were refused, by the error's code."""
         self.refused_upgrades: Counter[str] = Counter()
         """Connections that were not let in, by the refusal's code."""
+        self.answers: Counter[int] = Counter()
+        """To plain HTTP, by status."""
+        self.answer_s = Histogram()
+        """From reading a request to the end of its answer."""
+        self.fanout_s = Histogram()
+        """From reading the oldest message of a flush to having written it to the sockets."""
+
+    def answered(self, status: int, took_s: float) -> None:
+        self.answers[status] += 1
+        self.answer_s.observe(took_s)

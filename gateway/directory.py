@@ -4,7 +4,7 @@ Pure: filled by the worker from the set `tickgate:channels`.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from feeds.market import Channel, ChannelError
 from gateway.errors import CommandError
@@ -40,6 +40,20 @@ class Directory:
         self._symbols = {}
         for channel in sorted(channels.values()):
             self._symbols.setdefault((channel.kind, channel.venue), []).append(channel.symbol)
+
+    @property
+    def channels(self) -> Mapping[str, Channel]:
+        """All, by name. Replaced when it is filled again, never changed."""
+        return self._channels
+
+    def of_kind(self, kind: str) -> list[Channel]:
+        """All of a kind, as channels spell it; by venue and symbol."""
+        return [
+            Channel(known, venue, symbol)
+            for (known, venue), symbols in self._symbols.items()
+            for symbol in symbols
+            if known == kind
+        ]
 
     def knows(self, name: str) -> bool:
         """Whether `named` would find something."""

@@ -1,20 +1,11 @@
 """What the gateway answers to plain HTTP."""
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from gateway.problems import MEDIA_TYPE, Refusal
 from gateway.worker import Worker
-
-_FRONT = """Tickgate streams prices and signals by WebSocket.
-
-Connect to /v1/stream with a key in X-API-Key, then send
-  {"op":"subscribe","id":1,"channels":["trade:sim:*"]}
-"""
-
-
-async def front(_: Request) -> Response:
-    return PlainTextResponse(_FRONT)
 
 
 async def healthz(_: Request) -> Response:
@@ -27,7 +18,7 @@ async def readyz(request: Request) -> Response:
     worker: Worker = request.app.state.worker
     body = {
         "status": "ready" if worker.is_ready else "not ready",
-        "bus": "live" if worker.states.bus_is_live else "away",
+        "bus": "live" if worker.hears_bus else "away",
         "draining": worker.draining,
         "channels": len(worker.directory),
     }
@@ -35,16 +26,12 @@ async def readyz(request: Request) -> Response:
 
 
 async def upgrade_required(_: Request) -> Response:
-    message = "this is a WebSocket endpoint: connect with wss:// or ws://"
-    return JSONResponse(
-        {"code": "upgrade_required", "message": message},
-        426,
-        {"Upgrade": "websocket", "Connection": "Upgrade"},
-    )
+    refusal = Refusal("upgrade_required", "connect with wss:// or ws://")
+    headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
+    return JSONResponse(refusal.body, refusal.status, headers, MEDIA_TYPE)
 
 
 ROUTES = (
-    Route("/", front),
     Route("/healthz", healthz),
     Route("/readyz", readyz),
     Route("/v1/stream", upgrade_required),

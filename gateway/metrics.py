@@ -4,7 +4,7 @@ Nothing here runs while messages flow. The README's table is this one; a test ke
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Set, Sized
 from operator import attrgetter
 from typing import Final, NamedTuple, TypeVar, get_args
 
@@ -37,6 +37,9 @@ _CLOSE_CODES: Final = frozenset(row.code for row in CLOSES.values()) | {
     *(1000, 1001, 1002, 1003, 1005, 1006, 1007, 1009, 1011, 1012)
 }
 """Clients may send any code: the rest are counted as `other`."""
+_STATUSES: Final = frozenset(
+    (200, 304, 400, 401, 403, 404, 405, 410, 413, 421, 422, 426, 429, 500, 503)
+)
 
 METRICS: Final[tuple[Metric[Observed], ...]] = (
     Metric(
@@ -121,7 +124,7 @@ METRICS: Final[tuple[Metric[Observed], ...]] = (
         "counter",
         ("code",),
         "Connections ended, by close code, the gateway's or the client's; 4105: too slow.",
-        lambda seen: _closes(seen.worker.counts.closes),
+        lambda seen: _told_of(_CLOSE_CODES, seen.worker.counts.closes),
     ),
     Metric(
         "tickgate_refusals_total",
@@ -136,6 +139,20 @@ METRICS: Final[tuple[Metric[Observed], ...]] = (
         ("code",),
         "Connections that were not let in, by the refusal's code.",
         lambda seen: _labelled(seen.worker.counts.refused_upgrades),
+    ),
+    Metric(
+        "tickgate_http_answers_total",
+        "counter",
+        ("status",),
+        "Answers to plain HTTP, by status: 429 to who asks more than the plan allows.",
+        lambda seen: _told_of(_STATUSES, seen.worker.counts.answers),
+    ),
+    Metric(
+        "tickgate_http_answer_seconds",
+        "histogram",
+        (),
+        "From reading such a request to the end of its answer.",
+        lambda seen: seen.worker.counts.answer_s,
     ),
     Metric(
         "tickgate_key_failures_total",
@@ -229,6 +246,13 @@ METRICS: Final[tuple[Metric[Observed], ...]] = (
         lambda seen: seen.worker.bus.counts.lag_s,
     ),
     Metric(
+        "tickgate_fanout_seconds",
+        "histogram",
+        (),
+        "From that reading to having written it to all sockets that take it, of each flush.",
+        lambda seen: seen.worker.counts.fanout_s,
+    ),
+    Metric(
         "tickgate_bus_unread_bytes",
         "gauge",
         (),
@@ -256,11 +280,11 @@ def _labelled(counts: Mapping[str, int]) -> Mapping[tuple[str, ...], float]:
     return {(name,): count for name, count in counts.items()}
 
 
-def _closes(counts: Mapping[int, int]) -> Mapping[tuple[str, ...], float]:
+def _told_of(known: Set[int], counts: Mapping[int, int]) -> Mapping[tuple[str, ...], float]:
     told: dict[tuple[str, ...], float] = {}
-    for code in sorted(_CLOSE_CODES):
+    for code in sorted(known):
         told[str(code),] = counts.get(code, 0)
-    told["other",] = sum(count for code, count in counts.items() if code not in _CLOSE_CODES)
+    told["other",] = sum(count for code, count in counts.items() if code not in known)
     return told
 
 

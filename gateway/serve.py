@@ -22,6 +22,7 @@ from gateway.server.handshakes import Handshakes
 from gateway.server.http import RequestProtocol
 from gateway.server.websocket import StreamProtocol
 from gateway.settings import GatewaySettings, TokenSettings
+from gateway.spans import NO_SPANS, Spans
 from gateway.tls import Certificate, CertificateError
 
 _log = logging.getLogger(__name__)
@@ -58,12 +59,13 @@ def configured(
     *,
     plans: Mapping[str, Plan] = PLANS,
     token: TokenSettings | None = None,
+    spans: Spans = NO_SPANS,
 ) -> uvicorn.Config:
     filter_logs()
     proxies = Proxies(settings.trusted_proxies)
     half_open = HalfOpen(crowd=_CROWD, most=_HALF_OPEN_MAX, proxies=proxies)
     return uvicorn.Config(
-        create_app(settings, redis_url, admin, plans=plans, token=token),
+        create_app(settings, redis_url, admin, plans=plans, token=token, spans=spans),
         # uvicorn takes classes here, and only ever calls them.
         http=partial(RequestProtocol, half_open=half_open, proxies=proxies),  # type: ignore[arg-type]
         loop="uvloop",
@@ -161,13 +163,14 @@ def serve(
     token: TokenSettings | None = None,
     certificate: Certificate | None = None,
     ready: int | None = None,
+    spans: Spans = NO_SPANS,
 ) -> None:
     """Serves until SIGTERM or SIGINT. Raises OSError where the address is taken.
 
     `certificate`: None for connections without TLS. `ready`: see `readiness.tell_ready`.
     """
     bound = listening_socket(settings.host, settings.port, shared=shared)
-    config = configured(settings, redis_url, admin, plans=plans, token=token)
+    config = configured(settings, redis_url, admin, plans=plans, token=token, spans=spans)
     server = Server(config, certificate, Proxies(settings.trusted_proxies))
     assert isinstance(config.app, Starlette)
     config.app.state.connections = server.server_state.connections

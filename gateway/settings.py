@@ -97,6 +97,31 @@ class AdminSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `admin-token` in the data directory."""
 
 
+class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What every process tells on stderr."""
+
+    format: Literal["human", "json"] = "human"
+    """human: sentences; json: one object a line, for a collector."""
+    level: Literal["debug", "info", "warning", "error"] = "warning"
+    """warning: incidents; info: also who connects and leaves, and requests; debug: everything, of
+    the libraries too. Keys stand in none of them."""
+    repeats_max: int = 20
+    """How often the same line is told within 10 s; the next one says how many were left out."""
+
+
+class TraceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Traces by OpenTelemetry; they need the extra `traces`."""
+
+    endpoint: str = ""
+    """Where they are sent (OTLP over HTTP), http://127.0.0.1:4318/v1/traces for example; empty:
+    nothing is traced, and nothing of it is loaded."""
+    share: float = 1.0
+    """How much of connections, subscribes, resumes and REST calls is traced: 0.01 is every
+    hundredth."""
+    ticks_per_s: float = 0.0
+    """How many ticks a second each feeds process gives a trace, as far as the sockets; 0: none."""
+
+
 class TokenSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How tokens are verified. Without `issuer` none is accepted."""
 

@@ -34,6 +34,37 @@ class Traffic(msgspec.Struct):
         self.connections += other.connections
 
 
+class Connections(msgspec.Struct, frozen=True):
+    """Of a key, now."""
+
+    open: int
+    limit: int | None
+    """None: there is none."""
+
+
+class Calls(msgspec.Struct, frozen=True):
+    """To REST, in a month."""
+
+    used: int
+    limit: int | None
+    """None: there is none."""
+
+
+class Used(msgspec.Struct, frozen=True):
+    """What a key has used in a calendar month, as it is told."""
+
+    plan: str
+    month: str
+    """Like 2026-11; UTC."""
+    connections: Connections
+    rest: Calls
+    messages: int
+    """Sent to its connections; notices and replies are messages too."""
+    bytes: int
+    commands: int
+    connections_opened: int
+
+
 class Month(msgspec.Struct, frozen=True):
     """One key's use of a calendar month (UTC), and what it has open now."""
 
@@ -42,18 +73,18 @@ class Month(msgspec.Struct, frozen=True):
     rest_calls: int
     traffic: Traffic
 
-    def told(self, plan: Plan) -> dict[str, object]:
-        """As the command, `/v1/usage` and `tickgate keys usage` tell it; no limit is null."""
-        return {
-            "plan": plan.name,
-            "month": self.month,
-            "connections": {"open": self.open_connections, "limit": plan.connections_max or None},
-            "rest": {"used": self.rest_calls, "limit": plan.rest_per_month or None},
-            "messages": self.traffic.messages,
-            "bytes": self.traffic.bytes,
-            "commands": self.traffic.commands,
-            "connections_opened": self.traffic.connections,
-        }
+    def told(self, plan: Plan) -> Used:
+        """As the command, `/v1/usage` and `tickgate keys usage` tell it."""
+        return Used(
+            plan.name,
+            self.month,
+            Connections(self.open_connections, plan.connections_max or None),
+            Calls(self.rest_calls, plan.rest_per_month or None),
+            self.traffic.messages,
+            self.traffic.bytes,
+            self.traffic.commands,
+            self.traffic.connections,
+        )
 
 
 class Ledger:

@@ -14,7 +14,7 @@ from rich.text import Text
 from feeds.market import Clock, Moment, SystemClock, moment
 from gateway.client import Stream, StreamError, connect
 from gateway.client_socket import place_of, stream_url
-from gateway.commands.failure import STATUS_MISTAKE, STATUS_WORLD
+from gateway.commands.failure import NO_KEY, STATUS_MISTAKE, STATUS_WORLD
 from gateway.commands.stopping import stopping_event
 from gateway.watch_board import Board, printable
 from gateway.watch_table import Layout
@@ -24,7 +24,6 @@ DEFAULT_URL: Final = "ws://127.0.0.1:8787/v1/stream"
 _REDRAW_S: Final = 0.1
 _DRAWING_SHARE: Final = 0.2
 """Of the time, at most: a table of many rows is drawn less often rather than delay messages."""
-_NO_KEY: Final = "no key: set TICKGATE_KEY, or give --key (`tickgate keys create` makes one)"
 
 
 async def watch(
@@ -40,7 +39,7 @@ async def watch(
     What goes wrong is one line on stderr.
     """
     if not key:
-        return _fail(_NO_KEY, STATUS_MISTAKE)
+        return _fail(NO_KEY, STATUS_MISTAKE)
     stopping = stopping_event()
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(_watch(channels, url, key, count))

@@ -35,12 +35,15 @@ from gateway.recaller import Recaller
 from gateway.server.broadcast import write_all
 from gateway.session import Session
 from gateway.settings import GatewaySettings
+from gateway.spans import NO_SPANS, Spans
 from gateway.states import STATUS_SYMBOL, States, status_channel
 from gateway.tokens import Tokens
 
 _log = logging.getLogger(__name__)
 
 _SWEEP_S = 0.5
+_BEAT_FRESH = 0.8
+"""Of the silence after which the bus counts as lost: two of three heartbeats may be late."""
 _DRAIN_SHARE = 0.4
 """Of the time to stop: what is left is for those who don't answer the close."""
 _DIRECTORY_REFRESH_S = 5.0
@@ -62,10 +65,12 @@ class Worker:
         *,
         plans: Mapping[str, Plan] = PLANS,
         tokens: Tokens | None = None,
+        spans: Spans = NO_SPANS,
     ) -> None:
         """`tokens`: None where there are only API keys."""
         self.settings = settings
         self.clock = clock
+        self.spans = spans
         self.counts = Counts()
         self.hub = Hub(Fanout(write_all, self.counts))
         self.directory = Directory()
@@ -89,6 +94,8 @@ class Worker:
             on_loss=self._on_loss,
         )
         self._pace = Pace(self.hub, self.bus, clock, settings.join_window_ms)
+        if spans.ticks is not None:
+            self._pace.on_flushed = spans.ticks.written
         self._recaller = Recaller(
             self.bus, self.hub, clock, answer_limit_s=settings.bus_answer_limit_s
         )
@@ -103,7 +110,13 @@ class Worker:
     @property
     def is_ready(self) -> bool:
         """Whether a new subscriber would be served."""
-        return self.states.bus_is_live and not self.draining
+        return self.hears_bus and not self.draining
+
+    @property
+    def hears_bus(self) -> bool:
+        """Whether Redis answers, and its heartbeat is fresh: said a little before streams do."""
+        fresh_s = _BEAT_FRESH * self.settings.bus_silence_limit_s
+        return self.states.bus_is_live and self.bus.counts.beat_age_s < fresh_s
 
     def new_session_id(self) -> SessionId:
         return SessionId(secrets.token_hex(8))
@@ -134,8 +147,8 @@ class Worker:
                     await self._refresh_directory()
 
     async def open(self, channels: Sequence[Channel]) -> None:
-        """Has the hub listen to channels, and to their venues; `is_open` tells the result."""
-        statuses = {status_channel(channel.venue) for channel in channels}
+        """Has the hub listen to channels, and to their feeds; `is_open` tells the result."""
+        statuses = {status_channel(channel.feed) for channel in channels}
         known = (status for status in statuses if status.name in self.directory)
         await self._opener.open({*channels, *known})
 
@@ -173,6 +186,8 @@ class Worker:
 
     def _on_batch(self, batch: Batch) -> None:
         at = moment(self.clock)
+        if self.spans.ticks is not None:
+            self.spans.ticks.heard(batch, at)
         for name, message in batch:
             try:
                 publication = Publication.decode(message)
@@ -184,8 +199,7 @@ class Worker:
                 self._heard_status(Channel.parse(name), publication, at)
             self.hub.publish(name, publication, at)
         if self.hub.torn:
-            torn, self.hub.torn = self.hub.torn, []
-            self._opener.mend(torn)
+            self._opener.mend(self.hub.take_torn())
         self._pace.flush_soon(at)
 
     def _heard_status(self, channel: Channel, publication: Publication, at: Moment) -> None:
@@ -257,7 +271,7 @@ class Worker:
                 self._beat(at)
 
     def _watched_venues(self) -> set[str]:
-        return {topic.channel.venue for topic in self.hub.topics.values() if topic.sessions}
+        return {topic.channel.feed for topic in self.hub.topics.values() if topic.sessions}
 
     def _close_idle(self, now_s: float) -> None:
         """Closes what nobody watches. Whoever watches a venue's channel watches its status too."""

@@ -26,6 +26,7 @@ from gateway.keys import KeyRecord
 from gateway.plans import PLANS, Plan
 from gateway.serve import Server, configured, listening_socket
 from gateway.settings import GatewaySettings, TokenSettings
+from gateway.spans import NO_SPANS, Spans
 from gateway.states import status_channel
 from gateway.tls import Certificate
 from gateway.worker import Worker
@@ -107,6 +108,7 @@ async def gateway_on(
     token: TokenSettings | None = None,
     plan: str = "pro",
     certificate: Certificate | None = None,
+    spans: Spans = NO_SPANS,
 ) -> AsyncIterator[GatewayServer]:
     """Runs a gateway, with a key of a plan.
 
@@ -117,7 +119,7 @@ async def gateway_on(
     if wait_ready:
         async with Redis.from_url(redis_url) as redis:
             record, key = await KeyStore(redis, SystemClock()).create("tests", plan)
-    config = configured(settings, redis_url, plans=plans, token=token)
+    config = configured(settings, redis_url, plans=plans, token=token, spans=spans)
     if stock_protocol is not None:
         config.ws = stock_protocol
     server = _Server(config, certificate)

@@ -32,6 +32,8 @@ def environment(data_dir: Path, **variables: str) -> dict[str, str]:
         "TICKGATE_ADMIN_ENABLED": "false",
         "TICKGATE_CONFIG": "/dev/null",
         "TICKGATE_DATA_DIR": str(data_dir),
+        # The others need no library that takes seconds of a core to load.
+        "TICKGATE_DERIVED_SIGNAL_MODELS": "trend,reversion,flow,anomaly",
         "TICKGATE_GATEWAY_PORT": "0",
         "TICKGATE_VENUES": "sim",
     }

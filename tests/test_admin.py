@@ -25,13 +25,18 @@ LOOPS = {"uvloop": uvloop.new_event_loop}
 async def test_a_data_key_opens_nothing_on_the_admin_port(gateway: GatewayServer) -> None:
     key = {"X-API-Key": gateway.key}
     async with listening(listener()) as url:
-        for path in ("/", "/healthz", "/v1/stream"):
+        for path in ("/", "/readyz", "/v1/stream"):
             status, _ = await get(url + path, key)
             assert status == 404
         with pytest.raises(InvalidStatus) as refused:
             async with client_of(f"{url.replace('http', 'ws')}/v1/stream", headers=key):
                 pass
     assert refused.value.response.status_code == 403
+
+
+async def test_each_process_says_that_it_is_alive_where_its_metrics_are() -> None:
+    async with listening(listener(process="feeds")) as url:
+        assert await get(f"{url}/healthz") == (200, '{"status":"alive"}')
 
 
 async def test_the_public_port_shows_no_metrics(gateway: GatewayServer) -> None:

@@ -6,6 +6,7 @@ from feeds.metrics import METRICS as FEEDS_METRICS
 from gateway.admin import PROCESS_METRICS
 from gateway.errors import CLOSES, ERRORS
 from gateway.metrics import METRICS as GATEWAY_METRICS
+from gateway.problems import PROBLEMS
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 
@@ -23,6 +24,11 @@ def test_every_error_code_is_documented_as_it_is() -> None:
 
 def test_every_close_code_is_documented_as_it_is() -> None:
     assert _rows("closes") == [[str(row.code), row.name, row.text] for row in CLOSES.values()]
+
+
+def test_every_refusal_is_documented_as_it_is() -> None:
+    told = [[row.code, str(row.status), row.title] for row in PROBLEMS.values()]
+    assert _rows("problems") == told
 
 
 def test_every_metric_is_documented_as_it_is() -> None:

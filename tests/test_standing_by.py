@@ -44,12 +44,18 @@ class Feeds:
 
 
 @contextlib.asynccontextmanager
-async def feeds_on(redis: RedisServer, directory: Path, name: str) -> AsyncIterator[Feeds]:
+async def feeds_on(
+    redis: RedisServer, directory: Path, name: str, **variables: str
+) -> AsyncIterator[Feeds]:
     """The generated market, from its first trade on: one process is told from another by that."""
     data_dir = directory / name
     data_dir.mkdir()
     told = environment(
-        data_dir, REDIS_URL=redis.url, TICKGATE_SIM_SYMBOLS="1", TICKGATE_SIM_TICKS_PER_S="200"
+        data_dir,
+        REDIS_URL=redis.url,
+        TICKGATE_SIM_SYMBOLS="1",
+        TICKGATE_SIM_TICKS_PER_S="200",
+        **variables,
     )
     process = await asyncio.create_subprocess_exec(*COMMAND, "feeds", env=told, stderr=PIPE)
     try:

@@ -17,20 +17,71 @@ from feeds.replay import VENUE as REPLAY
 from feeds.venues import VENUES
 from gateway.client import StreamError
 from gateway.commands.failure import (
+    NO_KEY,
     STATUS_INTERRUPTED,
     STATUS_MISTAKE,
     STATUS_WORLD,
     CommandFailure,
 )
-from gateway.commands.settings import SIMULATED
+from gateway.commands.options import (
+    chosen_gateway,
+    end_with,
+    key_option,
+    ten_seconds_option,
+    with_settings,
+)
+from gateway.commands.settings import SIMULATED, Settings
 from gateway.commands.stopping import on_stop
 from gateway.measure.report import Report
 from gateway.measure.report_table import progress, write_report
-from gateway.measure.run import Measurement, Wanted
+from gateway.measure.run import CONNECTIONS_MAX, Measurement, Wanted
 from gateway.watch_board import printable
 
 _PROGRESS_S: Final = 0.25
-_NO_KEY: Final = "no key: set TICKGATE_KEY, or give --key (`tickgate keys create` makes one)"
+
+
+@click.command("bench")
+@click.argument("url", required=False)
+@key_option
+@click.option(
+    "--channels", multiple=True, metavar="NAMES", help="Comma separated. [all trades and quotes]"
+)
+@ten_seconds_option
+@click.option(
+    "--connections", type=click.IntRange(1, CONNECTIONS_MAX), default=1, show_default=True
+)
+@click.option(
+    "--rate", default="all", show_default=True, metavar="RATE", help="all, latest, 100ms, 1s …"
+)
+@click.option("--json", "as_json", is_flag=True, help="One object; also into a pipe.")
+@with_settings()
+def bench_command(
+    settings: Settings,
+    url: str | None,
+    *,
+    key: str | None,
+    channels: tuple[str, ...],
+    seconds: float,
+    connections: int,
+    rate: str,
+    as_json: bool,
+) -> None:
+    """Measure a gateway as its clients see it. URL: the running Tickgate's, or any other.
+
+    Delays by hop, rates, what is lost or late, how far the gateway's clock is off. Ctrl-C ends it
+    early. Status 1 when messages were lost without a gap, out of order, or a connection ended.
+    """
+    url, key = chosen_gateway(settings, url, key)
+    status = bench(
+        url,
+        key,
+        channels,
+        rate=rate,
+        connections=connections,
+        seconds=seconds,
+        as_json=as_json,
+    )
+    end_with(status)
 
 
 def bench(
@@ -48,7 +99,7 @@ def bench(
     Raises CommandFailure where there is nothing to report.
     """
     if not key:
-        raise CommandFailure(_NO_KEY, STATUS_MISTAKE)
+        raise CommandFailure(NO_KEY, STATUS_MISTAKE)
     named = tuple(name for text in channels for name in text.split(",") if name)
     wanted = Wanted(url, key, named or default_channels(), not named, rate, connections, seconds)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

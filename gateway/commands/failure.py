@@ -8,6 +8,7 @@ STATUS_MISTAKE: Final = 2
 """What was typed or set can't work."""
 STATUS_INTERRUPTED: Final = 130
 """Ctrl-C, where that is not the usual way to end; as shells have it."""
+NO_KEY: Final = "no key: set TICKGATE_KEY, or give --key (`tickgate keys create` makes one)"
 
 
 class CommandFailure(Exception):  # noqa: N818 - what happened to the command, not to Python

@@ -48,16 +48,19 @@ async def greet(settings: Settings, *, embedded: bool, say: Callable[[str], None
     say(welcome(url, key, SIMULATED if SIMULATED in venues or not venues else venues[0]))
 
 
-async def gateway_url(settings: Settings) -> str:
-    """Where the gateway serves, once it does. Raises SupervisorError where it doesn't in time."""
+async def gateway_url(settings: Settings, limit_s: float | None = READY_LIMIT_S) -> str:
+    """Where the gateway serves, once it does. Raises SupervisorError where it doesn't in time.
+
+    `limit_s` None: however long that takes.
+    """
     url = public_url(settings)
     host, port = url.partition("://")[2].rsplit(":", 1)
 
     async def serves() -> bool:
         return await answers_ready(host.strip("[]"), int(port), is_secure=bool(settings.tls.cert))
 
-    if not await _becomes(serves, READY_LIMIT_S):
-        raise SupervisorError(f"the gateway was not ready within {READY_LIMIT_S:.0f} s")
+    if not await _becomes(serves, limit_s):
+        raise SupervisorError(f"the gateway was not ready within {limit_s:.0f} s")
     return url
 
 
@@ -91,7 +94,7 @@ async def answers_ready(host: str, port: int, *, is_secure: bool = False) -> boo
     return status.split(b" ")[1:2] == [b"200"]
 
 
-async def _becomes(condition: Callable[[], Awaitable[bool]], limit_s: float) -> bool:
+async def _becomes(condition: Callable[[], Awaitable[bool]], limit_s: float | None) -> bool:
     try:
         async with asyncio.timeout(limit_s):
             while not await condition():  # noqa: ASYNC110 - of other processes

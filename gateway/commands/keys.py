@@ -7,11 +7,14 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import click
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
 from feeds.market import SystemClock
 from gateway.commands.failure import STATUS_MISTAKE, CommandFailure
+from gateway.commands.options import environment, with_settings
+from gateway.commands.parameters import duration, patterns
 from gateway.commands.redis_access import ANSWER_LIMIT_S, in_time, redis_of
 from gateway.commands.settings import Settings
 from gateway.key_store import KeyBusyError, KeyStore
@@ -22,6 +25,70 @@ from gateway.script_calls import Unanswered
 from gateway.usage import Month
 
 T = TypeVar("T")
+
+
+@click.group("keys")
+def keys_group() -> None:
+    """API keys: who may subscribe."""
+
+
+@keys_group.command("create")
+@click.option("--label", default="", metavar="TEXT", help="Whose it is; for you to recognise it.")
+@click.option("--plan", default="pro", show_default=True, metavar="PLAN")
+@click.option("--expires", metavar="TIME", callback=duration, help="e.g. 90d. [never]")
+@click.option(
+    "--channels", metavar="PATTERNS", callback=patterns, help="e.g. trade:kraken:*. [the plan's]"
+)
+@with_settings()
+def keys_create(
+    settings: Settings,
+    label: str,
+    plan: str,
+    *,
+    expires: int | None,
+    channels: tuple[str, ...] | None,
+) -> None:
+    """Make a key. It is printed once, alone on stdout; only its hash is kept."""
+    create_key(settings, environment(), label, plan, expires_in_s=expires, channels=channels)
+
+
+@keys_group.command("list")
+@with_settings()
+def keys_list(settings: Settings) -> None:
+    """List all keys."""
+    list_keys(settings, environment())
+
+
+@keys_group.command("revoke")
+@click.argument("key_id", metavar="ID")
+@with_settings()
+def keys_revoke(settings: Settings, key_id: str) -> None:
+    """Make a key invalid. Its connections end within seconds."""
+    revoke_key(settings, environment(), key_id)
+
+
+@keys_group.command("rotate")
+@click.argument("key_id", metavar="ID")
+@click.option(
+    "--overlap",
+    metavar="TIME",
+    callback=duration,
+    default="24h",
+    show_default=True,
+    help="How long the key of now stays good; 0s: not at all.",
+)
+@with_settings()
+def keys_rotate(settings: Settings, key_id: str, overlap: int) -> None:
+    """Make a new key under the same id. It is printed once, alone on stdout."""
+    rotate_key(settings, environment(), key_id, overlap)
+
+
+@keys_group.command("usage")
+@click.argument("key_id", metavar="ID")
+@with_settings()
+def keys_usage(settings: Settings, key_id: str) -> None:
+    """What a key has used in this month (UTC), as JSON."""
+    show_usage(settings, environment(), key_id)
 
 
 def create_key(
@@ -126,7 +193,7 @@ def show_usage(settings: Settings, environ: Mapping[str, str], holder_id: str) -
         raise _no_such(holder_id)
     plans = plans_from(settings.plan)
     plan = plans.get(FALLBACK if record is None else record.plan, plans[FALLBACK])
-    click.echo(json.dumps(month.told(plan), indent=2))
+    click.echo(json.dumps(msgspec.to_builtins(month.told(plan)), indent=2))
 
 
 def _unless_busy(changing: Coroutine[Any, Any, T]) -> T:

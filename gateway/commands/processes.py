@@ -5,14 +5,16 @@ import contextlib
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
-import click
 import uvloop
+from redis.asyncio import Redis
 
-from feeds.market import SystemClock
+from feeds.bus_line import BusLine
+from feeds.market import Clock, SystemClock
 from feeds.metrics import METRICS, FeedsAtWork
 from feeds.run import run_feeds
 from gateway.admin import AdminListener, ProcessName, Table
@@ -21,17 +23,20 @@ from gateway.commands.failure import CommandFailure
 from gateway.commands.settings import Settings, certificate_of
 from gateway.commands.stopping import stopping_event
 from gateway.configuration import SettingsError
+from gateway.logs import begin_log, teller
 from gateway.plans import plans_from
 from gateway.serve import serve, spare_the_start
+from gateway.spans import NO_SPANS
 
-_LOG_FORMAT = "%(asctime)s %(name)s: %(message)s"
-_LOG_TIME = "%H:%M:%S"
+if TYPE_CHECKING:
+    from gateway.tracing import Tracing
 
 
 def feeds_process(settings: Settings, redis_url: str) -> None:
     """Publishes until asked to end. Raises FeedError."""
-    log_to_stderr()
+    begin_log(settings.logs, "feeds")
     admin = _admin_listener(settings, "feeds")
+    tracing, clock = _tracing(settings, "feeds"), SystemClock()
 
     async def tell(at_work: FeedsAtWork) -> None:
         await admin.run([Table(METRICS, lambda: at_work)], at_work.look)
@@ -40,15 +45,18 @@ def feeds_process(settings: Settings, redis_url: str) -> None:
         await run_feeds(
             settings,
             redis_url,
-            clock=SystemClock(),
+            clock=clock,
             random=Random(),  # noqa: S311 - spreads reconnects
             stopping=stopping_event(),
             beside=tell,
+            line=_line(settings, tracing, clock),
         )
 
     spare_the_start()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(until_stopped())
+        if tracing is not None:
+            tracing.close()
         leave()
 
 
@@ -70,13 +78,14 @@ def gateway_process(settings: Settings, ready: str = "") -> None:
 
     `ready`: the descriptor to which it says that it serves, where somebody waits for that.
     """
-    log_to_stderr()
+    begin_log(settings.logs, "gateway")
     admin = _admin_listener(settings, "gateway", replaces=bool(ready))
     try:
         certificate = certificate_of(settings.tls)
     except SettingsError as error:
         # It was good when everything was started, and may be so again.
         raise CommandFailure(str(error)) from None
+    tracing = _tracing(settings, "gateway")
     serve(
         settings.gateway,
         settings.redis_url,
@@ -86,15 +95,41 @@ def gateway_process(settings: Settings, ready: str = "") -> None:
         token=settings.token,
         certificate=certificate,
         ready=int(ready) if ready else None,
+        spans=NO_SPANS if tracing is None else tracing,
     )
+    if tracing is not None:
+        tracing.close()
+
+
+def _tracing(settings: Settings, process: ProcessName) -> "Tracing | None":
+    """None where nothing is traced, and then nothing of it is loaded."""
+    if not settings.traces.endpoint:
+        return None
+    from gateway.tracing import begin_tracing  # noqa: PLC0415 - an extra
+
+    return begin_tracing(settings.traces, process)
+
+
+def _line(
+    settings: Settings, tracing: "Tracing | None", clock: Clock
+) -> Callable[[Redis], BusLine]:
+    """By which ticks leave: one that gives some of them a trace, where that is set."""
+    if tracing is None or not settings.traces.ticks_per_s:
+        return BusLine
+    from feeds.tracing import TracedLine  # noqa: PLC0415 - an extra
+
+    tracer, ticks_per_s = tracing.tick_tracer, settings.traces.ticks_per_s
+    return lambda redis: TracedLine(redis, tracer, clock, ticks_per_s)
 
 
 def _admin_listener(
     settings: Settings, process: ProcessName, *, replaces: bool = False
 ) -> AdminListener:
+    tell = teller(settings.logs, process)
+
     def say(line: str) -> None:
         with contextlib.suppress(OSError):  # The terminal may be gone.
-            click.echo(line, err=True)
+            tell(line)
 
     workers = settings.gateway.workers if process == "gateway" else 1
     token_file = Path(settings.admin.token_file or Path(settings.data_dir) / FILE)
@@ -107,8 +142,3 @@ def _admin_listener(
         token_file=token_file if process == "gateway" and settings.admin.enabled else None,
         replaces=replaces,
     )
-
-
-def log_to_stderr() -> None:
-    """Warnings and worse: what a person at the terminal should know."""
-    logging.basicConfig(level=logging.WARNING, format=_LOG_FORMAT, datefmt=_LOG_TIME)

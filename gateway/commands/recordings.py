@@ -23,12 +23,47 @@ from feeds.replay import ReplayProgress
 from feeds.run import run_replay
 from feeds.venue_feed import VenueFeed
 from gateway.commands.failure import STATUS_MISTAKE, CommandFailure
-from gateway.commands.processes import leave, log_to_stderr
+from gateway.commands.options import seconds_option, symbol_option, with_settings
+from gateway.commands.processes import leave
+from gateway.commands.redis_access import redis_url_of
 from gateway.commands.settings import Settings
 from gateway.commands.stopping import stopping_event
+from gateway.logs import begin_log
 
 _FLUSH_S: Final = 1.0
 """What a crash may cost of a recording."""
+
+
+@click.command("record")
+@click.argument("venue")
+@click.option("-o", "--output", metavar="FILE", help="-: stdout. [VENUE-<time>.jsonl.gz]")
+@seconds_option
+@with_settings()
+def record_command(
+    settings: Settings, venue: str, output: str | None, seconds: float | None
+) -> None:
+    """Write down what a venue sends, with the times."""
+    record_venue(settings, venue, output, seconds)
+
+
+@click.command("replay")
+@click.argument("file")
+@click.option("--venue", help="Whose messages they are. [as the file says]")
+@symbol_option
+@click.option("--speed", default="1", show_default=True, metavar="N|max")
+@with_settings()
+def replay_command(
+    settings: Settings, file: str, venue: str | None, symbol: str | None, speed: str
+) -> None:
+    """Play a recording into the running Tickgate, as venue `replay`, moved to now."""
+    replay_file(
+        settings,
+        redis_url_of(settings),
+        file,
+        venue=venue,
+        speed=speed_of(speed),
+        symbol=symbol,
+    )
 
 
 def record_venue(settings: Settings, venue: str, output: str | None, seconds: float | None) -> None:
@@ -36,7 +71,7 @@ def record_venue(settings: Settings, venue: str, output: str | None, seconds: fl
 
     Raises CommandFailure, also where nothing came, and FeedError.
     """
-    log_to_stderr()
+    begin_log(settings.logs, "record")
     venue_row(venue)
     with asyncio.Runner() as runner:
         _record_into(runner, settings, venue, output, seconds)
@@ -72,7 +107,7 @@ def replay_file(
     symbol: str | None,
 ) -> None:
     """Until its end, or Ctrl-C. Raises CommandFailure and FeedError."""
-    log_to_stderr()
+    begin_log(settings.logs, "replay")
     path = Path(file)
     chosen = _venue_of(path, venue)
 

@@ -15,17 +15,21 @@ import msgspec
 
 from gateway.child_process import Child
 from gateway.commands.demo_key import forget_demo_key
+from gateway.commands.failure import CommandFailure
 from gateway.commands.greeting import gateway_url, greet, public_url
 from gateway.commands.redis_access import clear_left_behind, connected
 from gateway.commands.settings import Settings, environment_with
 from gateway.commands.stopping import on_stop
 from gateway.embedded_redis import EmbeddedRedis
 from gateway.listening import reserved
+from gateway.logs import begin_log, teller
 from gateway.running import Running, announced, locked
-from gateway.supervisor import Supervisor
+from gateway.supervisor import STOP_LIMIT_S, Supervisor
 
 _REDIS, _FEEDS, _GATEWAY = range(3)
 """The tiers, in the order of starting."""
+_STOP_SPARE_S = 3.0
+"""For a worker to end, once its connections have."""
 
 
 def run_all(settings: Settings, environ: Mapping[str, str]) -> None:
@@ -45,11 +49,6 @@ def run_gateway(settings: Settings, redis_url: str, environ: Mapping[str, str]) 
     with reserved(settings.gateway.host, settings.gateway.port) as port:
         told = _with_address(settings, redis_url, port)
         asyncio.run(_run_gateway(told, environ))
-
-
-def say(line: str) -> None:
-    """For the terminal, beside the output of the children."""
-    click.echo(line, err=True)
 
 
 @contextlib.contextmanager
@@ -97,20 +96,26 @@ async def _run_all(
     redis = "its own Redis" if embedded is not None else "your Redis"
     click.echo(f"starting Tickgate with {redis}; venues: {', '.join(settings.venues) or 'none'}")
     try:
-        await _supervise(children, started, rereads=bool(settings.tls.cert))
+        await _supervise(settings, children, started)
     finally:
         if embedded is None:
             await forget_demo_key(settings.redis_url, data_dir)
 
 
 async def _run_gateway(settings: Settings, environ: Mapping[str, str]) -> None:
-    async with connected(settings.redis_url):
-        pass
+    say = teller(settings.logs, "run")
 
     async def started() -> None:
-        click.echo(f"listening: {await gateway_url(settings)}")
+        try:
+            async with connected(settings.redis_url):
+                pass
+        except CommandFailure as failure:
+            # Whoever starts both at once need not wait: the workers do, and say so at /readyz.
+            say(f"not ready yet: {failure}")
+        url = await gateway_url(settings, limit_s=None)
+        click.echo(f"listening: {url}")
 
-    await _supervise(_workers(settings, environ), started, rereads=bool(settings.tls.cert))
+    await _supervise(settings, _workers(settings, environ), started)
 
 
 def _workers(settings: Settings, environ: Mapping[str, str]) -> list[Child]:
@@ -142,10 +147,15 @@ def _ours(command: str) -> tuple[str, ...]:
 
 
 async def _supervise(
-    children: Sequence[Child], started: Callable[[], Coroutine[Any, Any, None]], *, rereads: bool
+    settings: Settings,
+    children: Sequence[Child],
+    started: Callable[[], Coroutine[Any, Any, None]],
 ) -> None:
-    """`rereads`: SIGHUP has the gateway's workers read their certificate again."""
-    supervisor = Supervisor(say)
+    """Where there is TLS, SIGHUP has the gateway's workers read their certificate again."""
+    begin_log(settings.logs, "run")
+    say = teller(settings.logs, "run")
+    stop_limit_s = settings.gateway.shutdown_limit_s + _STOP_SPARE_S
+    supervisor = Supervisor(say, max(STOP_LIMIT_S, stop_limit_s))
     stopping = asyncio.Event()
 
     def stop() -> None:
@@ -163,6 +173,6 @@ async def _supervise(
         say("the gateway reads its certificate again (SIGHUP)")
         supervisor.send(signal.SIGHUP, _GATEWAY)
 
-    on_stop(stop, reread if rereads else None)
+    on_stop(stop, reread if settings.tls.cert else None)
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, renew)
     await supervisor.run(children, stopping, started)

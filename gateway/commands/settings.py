@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import click
 import msgspec
 from redis.asyncio.connection import parse_url
 
-from feeds.settings import FeedSettings
+from feeds.settings import FeedSettings, LedgerSettings
 from feeds.venues import VENUES
 from gateway.configuration import (
     ALIASES,
@@ -25,14 +26,25 @@ from gateway.origins import check_origin
 from gateway.plans import PlanSettings, check_plan_name
 from gateway.proxies import check_proxy
 from gateway.setting import Setting, settings_of
-from gateway.settings import AdminSettings, GatewaySettings, TlsSettings, TokenSettings
+from gateway.settings import (
+    AdminSettings,
+    GatewaySettings,
+    LogSettings,
+    TlsSettings,
+    TokenSettings,
+    TraceSettings,
+)
 from gateway.tls import Certificate, CertificateError
 
 DEFAULT_FILE: Final = "tickgate.toml"
+LEDGER_FILE: Final = "ledger.sqlite"
 SIMULATED: Final = "sim"
 
 _WORKERS_MAX: Final = 64
 _PORT_MAX: Final = 65_535
+_TRACED_TICKS_MAX: Final = 100
+_COST_BPS_MAX: Final = 1_000
+_TRACES_PACKAGE: Final = "opentelemetry.exporter.otlp.proto.http"
 
 
 class Settings(FeedSettings, frozen=True, forbid_unknown_fields=True):
@@ -47,6 +59,16 @@ class Settings(FeedSettings, frozen=True, forbid_unknown_fields=True):
     admin: AdminSettings = AdminSettings()
     plan: dict[str, PlanSettings] = {}  # noqa: RUF012 - msgspec makes each its own
     token: TokenSettings = TokenSettings()
+    logs: LogSettings = LogSettings()
+    traces: TraceSettings = TraceSettings()
+
+
+_MAY_BE_ZERO: Final = (
+    "derived.price.floor_ppm",
+    "derived.candle.lateness_ms",
+    "derived.candle.ahead_max_ms",
+    "derived.candle.correctable_s",
+)
 
 
 def settings_from(
@@ -63,7 +85,10 @@ def settings_from(
             raise SettingsError(f"TICKGATE_SETTINGS: {error}") from None
     settings = load(Settings, _file(environ, config), environ, options, _checks())
     data_dir = str(Path(settings.data_dir).expanduser().absolute())
-    return msgspec.structs.replace(settings, data_dir=data_dir)
+    ledger = Path(settings.ledger.path or Path(data_dir) / LEDGER_FILE).expanduser().absolute()
+    return msgspec.structs.replace(
+        settings, data_dir=data_dir, ledger=LedgerSettings(path=str(ledger))
+    )
 
 
 def certificate_of(tls: TlsSettings) -> Certificate | None:
@@ -88,6 +113,25 @@ def check_tokens(token: TokenSettings) -> None:
         raise SettingsError("token.keys: must be set where token.issuer is")
     if importlib.util.find_spec("jwt") is None:
         raise SettingsError("token.issuer: tokens need PyJWT: pip install 'tickgate[jwt]'")
+
+
+def check_traces(traces: TraceSettings) -> None:
+    """Whether traces could be sent, before anything is started. Raises SettingsError."""
+    if not traces.endpoint:
+        return
+    if urlsplit(traces.endpoint).scheme not in {"http", "https"}:
+        raise SettingsError("traces.endpoint: is no http:// or https:// URL")
+    if not _is_there(_TRACES_PACKAGE):
+        raise SettingsError(
+            "traces.endpoint: traces need OpenTelemetry: pip install 'tickgate[traces]'"
+        )
+
+
+def _is_there(package: str) -> bool:
+    try:  # What it lies in is imported, and may be what is missing.
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def environment_with(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
@@ -140,11 +184,15 @@ def _checks() -> dict[str, Check]:
     }
     checks |= {
         "admin.port": partial(_between, 0, _PORT_MAX - _WORKERS_MAX),
+        **dict.fromkeys(_MAY_BE_ZERO, _any),
+        "derived.outcome.cost_bps": partial(_between, 0, _COST_BPS_MAX),
         "gateway.origins": partial(_each, check_origin),
         "gateway.trusted_proxies": partial(_each, check_proxy),
         "gateway.port": partial(_between, 0, _PORT_MAX),
         "gateway.workers": partial(_between, 1, _WORKERS_MAX),
-        "sim.seed": lambda _: None,
+        "sim.seed": _any,
+        "traces.share": partial(_between, 0, 1),
+        "traces.ticks_per_s": partial(_between, 0, _TRACED_TICKS_MAX),
         "plan": check_plan_name,
         "redis_url": _redis_url,
         "venues": _known_venues,
@@ -153,12 +201,16 @@ def _checks() -> dict[str, Check]:
     return checks
 
 
+def _any(value: object) -> None:
+    """Nothing is wrong with any, or its own check says what is."""
+
+
 def _positive(number: float) -> None:
     if not (math.isfinite(number) and number > 0):
         raise ValueError(f"must be more than 0, is {number}")
 
 
-def _between(least: int, most: int, number: int) -> None:
+def _between(least: int, most: int, number: float) -> None:
     if not least <= number <= most:
         raise ValueError(f"must be from {least} to {most}, is {number}")
 

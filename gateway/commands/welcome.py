@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 _WELCOME: Final = """\
+dashboard: {dashboard}
 listening: {url}
 demo key: {key}
 
@@ -37,6 +38,8 @@ def welcome(url: str, key: str, venue: str) -> str:
     """The text; its commands work as pasted, from any directory. `url` is the gateway's."""
     quotes = f"quote:{venue}:*"
     return _WELCOME.format(
+        # A fragment is sent to no server, and the page takes it out of the address at once.
+        dashboard=f"{url}/#key={key}",
         url=url,
         key=key,
         quotes=quotes,

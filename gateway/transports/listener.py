@@ -59,4 +59,5 @@ class StreamListener:
 
     def leave(self, code: int) -> None:
         self._worker.counts.closes[code] += 1
+        _log.info("left session=%s code=%d", self._session.id, code)
         self._worker.leave(self._session)

@@ -2,16 +2,17 @@
 
 import asyncio
 import contextlib
+import logging
 
 from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from gateway.admission import Refusal
 from gateway.errors import CLOSES, CloseRow, CommandError
 from gateway.frames import unframed
 from gateway.keys import Holder
 from gateway.message import Notice
 from gateway.origins import Origins
+from gateway.problems import MEDIA_TYPE, Refusal
 from gateway.protocol import (
     SUBPROTOCOLS,
     VERSION,
@@ -27,11 +28,15 @@ from gateway.protocol import (
     id_of,
 )
 from gateway.rate_headers import connection_headers, retry_after
+from gateway.requests import HEADER
 from gateway.server.sink import EXTENSION, FrameSink
 from gateway.session import Session, Sink
+from gateway.spans import Span
 from gateway.transports.listener import StreamListener
 from gateway.transports.queue_sink import QueueSink, messages_of
 from gateway.worker import Worker
+
+_log = logging.getLogger(__name__)
 
 _CLOSE_LIMIT_S = 3.0
 """For one who doesn't read to take the close."""
@@ -53,14 +58,31 @@ async def serve_stream(websocket: WebSocket) -> None:
 
 async def refuse_path(websocket: WebSocket) -> None:
     """The ASGI endpoint of every other path."""
-    refusal = Refusal(404, "not_found", "there is no such stream: connect to /v1/stream")
+    refusal = Refusal("not_found", "there is no such stream: connect to /v1/stream")
     with contextlib.suppress(WebSocketDisconnect):
-        await _deny(websocket, websocket.app.state.worker, refusal)
+        worker: Worker = websocket.app.state.worker
+        await _deny(websocket, worker, refusal, worker.new_session_id())
 
 
 async def _serve(websocket: WebSocket) -> None:
     worker: Worker = websocket.app.state.worker
     session_id = worker.new_session_id()
+    traceparent = websocket.headers.get("traceparent")
+    with worker.spans.span("connect", traceparent, session=session_id) as span:
+        let_in = await _let_in(websocket, worker, session_id, span)
+    if let_in is not None:
+        session, sink, auth_id = let_in
+        _greet(worker, session, auth_id)
+        key, address = session.holder.id, _address(websocket)
+        _log.info("connected session=%s key=%s address=%s", session_id, key, address)
+        # On our own server this returns at once, and the connection goes on without us.
+        await sink.hand_over(StreamListener(session, worker))
+
+
+async def _let_in(
+    websocket: WebSocket, worker: Worker, session_id: SessionId, span: Span
+) -> tuple[Session, QueueSink | FrameSink, CommandId] | None:
+    """A new session, and which `auth` it is to be told; None where that was refused."""
     try:
         try:
             _check_origin(websocket)
@@ -69,28 +91,31 @@ async def _serve(websocket: WebSocket) -> None:
             if holder is not None:
                 await _take_slot(worker, session_id, holder)
         except Refusal as refusal:
-            await _deny(websocket, worker, refusal)
-            return
+            span.tell("refused", refusal.code)
+            await _deny(websocket, worker, refusal, session_id)
+            return None
         await websocket.accept(subprotocol)
         auth_id: CommandId = None
         if holder is None:
             shown = await _holder_of_auth(websocket, worker, encoding, session_id)
             if shown is None:
-                return
+                return None
             holder, auth_id = shown
         sink = _sink(websocket, encoding)
-        session = _new_session(worker, encoding, session_id, holder, sink)
+        return _new_session(worker, encoding, session_id, holder, sink), sink, auth_id
     except BaseException:
         worker.holders.slots.close(session_id)
         raise
-    _greet(worker, session, auth_id)
-    # On our own server this returns at once, and the connection goes on without the application.
-    await sink.hand_over(StreamListener(session, worker))
 
 
-async def _deny(websocket: WebSocket, worker: Worker, refusal: Refusal) -> None:
-    worker.counts.refused_upgrades[refusal.body["code"]] += 1
-    response = JSONResponse(refusal.body, refusal.status, refusal.headers)
+async def _deny(
+    websocket: WebSocket, worker: Worker, refusal: Refusal, session_id: SessionId
+) -> None:
+    """Its id is the session's that there would have been."""
+    worker.counts.refused_upgrades[refusal.code] += 1
+    headers = {**refusal.headers, HEADER: session_id}
+    _log.info("not let in session=%s code=%s", session_id, refusal.code)
+    response = JSONResponse(refusal.body, refusal.status, headers, MEDIA_TYPE)
     await websocket.send_denial_response(response)
 
 
@@ -101,7 +126,7 @@ def _check_origin(websocket: WebSocket) -> None:
     is_secure = websocket.scope["scheme"] == "wss"
     if not origins.allows(said, websocket.headers.get("host", ""), is_secure=is_secure):
         message = "pages of this site may not connect: see the setting gateway.origins"
-        raise Refusal(403, "origin_not_allowed", message)
+        raise Refusal("origin_not_allowed", message)
 
 
 def _agreed_encoding(websocket: WebSocket) -> tuple[str | None, EncodingName]:
@@ -111,14 +136,14 @@ def _agreed_encoding(websocket: WebSocket) -> tuple[str | None, EncodingName]:
             return subprotocol, SUBPROTOCOLS[subprotocol]
     if offered:
         known = ", ".join(SUBPROTOCOLS)
-        raise Refusal(400, "unknown_subprotocol", f"the subprotocols are {known}")
+        raise Refusal("unknown_subprotocol", f"the subprotocols are {known}")
     return None, "json"
 
 
 async def _holder_of_headers(websocket: WebSocket, worker: Worker) -> Holder | None:
     """Who shows a key before the upgrade; None: `auth` is still to come. Raises Refusal."""
     if worker.draining:
-        raise Refusal(503, "draining", CLOSES["draining"].text, retry_after(1.0))
+        raise Refusal("draining", CLOSES["draining"].text, retry_after(1.0))
     query = websocket.scope["query_string"]
     address = _address(websocket)
     return await worker.holders.admission.holder_of(websocket.headers, query, address, tickets=True)
@@ -129,7 +154,7 @@ async def _take_slot(worker: Worker, session_id: SessionId, holder: Holder) -> N
     plan = worker.holders.admission.plan_of(holder)
     if not await worker.holders.slots.open(session_id, holder.id, plan):
         text = f"all {plan.connections_max} connections of the key's plan ({plan.name}) are in use"
-        raise Refusal(429, "too_many_connections", text, connection_headers(plan))
+        raise Refusal("too_many_connections", text, connection_headers(plan))
 
 
 async def _holder_of_auth(
@@ -156,7 +181,7 @@ async def _holder_of_auth(
     except TimeoutError:
         await _close(websocket, CLOSES["auth_timeout"])
     except Refusal as refusal:
-        await _close(websocket, CLOSES[_CLOSE_OF[refusal.body["code"]]])
+        await _close(websocket, CLOSES[_CLOSE_OF[refusal.code]])
     return None
 
 

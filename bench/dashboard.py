@@ -1,0 +1,167 @@
+"""Question: does the dashboard carry 200 pairs at 2,000 messages/s, and how soon is it there?
+
+Real redis-server, `tickgate feeds` (sim, nothing derived), `tickgate gateway` and a Chromium, all
+on the same cores; a cold cache each run. `python -m bench.dashboard`
+"""
+
+import argparse
+import asyncio
+import sys
+from typing import Any, Final
+
+from playwright.async_api import Browser, BrowserContext, CDPSession, Page, async_playwright
+from redis.asyncio import Redis
+
+from bench.chromium import ARGUMENTS, find_chromium
+from bench.processes import environment, ready, started
+from bench.setting import redis_server
+from bench.verdict import Asked, add_options, at_least, at_most, console, keep, table_of
+from feeds.market import SystemClock
+from gateway.key_store import KeyStore
+
+_WARM_UP_S: Final = 5.0
+_WATCH: Final = """
+globalThis.seen = { longest: 0, tasks: 0, frames: 0, firstPrice: null, sockets: 0 };
+new PerformanceObserver((list) => {
+  for (const { duration } of list.getEntries()) {
+    seen.tasks += 1;
+    seen.longest = Math.max(seen.longest, duration);
+  }
+}).observe({ type: "longtask", buffered: true });
+const hear = Object.getOwnPropertyDescriptor(WebSocket.prototype, "onmessage");
+Object.defineProperty(WebSocket.prototype, "onmessage", {
+  ...hear,
+  set(listener) {
+    hear.set.call(this, listener && ((event) => { seen.sockets += 1; listener(event); }));
+  },
+});
+const look = () => {
+  seen.frames += 1;
+  const cell = document.querySelector(".watch tbody td.price");
+  if (seen.firstPrice === null && /\\d/.test(cell?.textContent ?? "")) {
+    // What was written before this frame is on the screen with the next.
+    seen.firstPrice = -1;
+    requestAnimationFrame(() => { seen.firstPrice = performance.now(); });
+  }
+  requestAnimationFrame(look);
+};
+requestAnimationFrame(look);
+"""
+_TRANSFERRED: Final = """
+performance.getEntriesByType("navigation").concat(performance.getEntriesByType("resource"))
+  .reduce((sum, one) => sum + one.transferSize, 0)
+"""
+_PARTS: Final = ("TaskDuration", "ScriptDuration", "LayoutDuration", "RecalcStyleDuration")
+_HEAP: Final = "performance.memory?.usedJSHeapSize ?? null"
+
+
+async def run(options: argparse.Namespace) -> dict[str, Any]:
+    """One page, from its cold start through `seconds` under load."""
+    with redis_server() as path:
+        redis_url = f"unix://{path}"
+        async with Redis.from_url(redis_url) as redis:
+            _, key = await KeyStore(redis, SystemClock()).create("bench", "unlimited")
+        environ = environment(
+            redis_url, ticks_per_s=options.ticks_per_s, symbols=options.symbols, seed=1
+        )
+        environ |= {"TICKGATE_DERIVED_ENABLED": "false", "TICKGATE_ADMIN_ENABLED": "false"}
+        async with (
+            started("feeds", environ),
+            started("gateway", environ) as gateway,
+            async_playwright() as playwright,
+        ):
+            url = await ready(gateway)
+            chromium = find_chromium(playwright.chromium.executable_path)
+            if chromium is None:
+                raise SystemExit("no Chromium: apt install chromium")
+            browser = await playwright.chromium.launch(
+                executable_path=chromium, args=[*ARGUMENTS, "--enable-precise-memory-info"]
+            )
+            try:
+                return await _watched(browser, f"{url}/#key={key}", options.seconds)
+            finally:
+                await browser.close()
+
+
+async def _watched(browser: Browser, link: str, seconds: float) -> dict[str, Any]:
+    context: BrowserContext = await browser.new_context(viewport={"width": 1280, "height": 800})
+    page: Page = await context.new_page()
+    complaints: list[str] = []
+    hosts: set[str] = set()
+    page.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(error.message))
+    page.on("request", lambda request: hosts.add(request.url.split("/")[2]))
+    thread = await context.new_cdp_session(page)
+    await thread.send("Performance.enable", {"timeDomain": "threadTicks"})
+    await page.add_init_script(_WATCH)
+    await page.goto(link)
+    await page.wait_for_function("() => globalThis.seen.firstPrice > 0", timeout=30_000)
+    await asyncio.sleep(_WARM_UP_S)
+    first_price_ms = await page.evaluate("seen.firstPrice")
+    await page.evaluate("Object.assign(seen, { longest: 0, tasks: 0, frames: 0, sockets: 0 })")
+    began_ms = await page.evaluate("performance.now()")
+    before = await _thread_cpu_s(thread)
+    await asyncio.sleep(seconds)
+    after = await _thread_cpu_s(thread)
+    seen = await page.evaluate("({ ...seen, now: performance.now() })")
+    took_s = (seen["now"] - began_ms) / 1_000
+    return {
+        "first_price_ms": round(first_price_ms, 1),
+        "rows": await page.locator(".watch tbody tr").count(),
+        "messages_per_s": round(seen["sockets"] / took_s, 1),
+        "frames_per_s": round(seen["frames"] / took_s, 1),
+        "longest_task_ms": seen["longest"],
+        "long_tasks": seen["tasks"],
+        "main_thread_cpu_share": {
+            name: round((after[name] - before[name]) / took_s, 4) for name in _PARTS
+        },
+        "transferred_bytes": await page.evaluate(_TRANSFERRED),
+        "heap_bytes": await page.evaluate(_HEAP),
+        "hosts": len(hosts),
+        "console_errors": complaints,
+    }
+
+
+async def _thread_cpu_s(thread: CDPSession) -> dict[str, float]:
+    """CPU seconds of the page's main thread so far, by what they went into."""
+    told = await thread.send("Performance.getMetrics")
+    return {one["name"]: one["value"] for one in told["metrics"]}
+
+
+def judged(runs: list[dict[str, Any]]) -> list[Asked]:
+    """The worst of all runs; a task shorter than 50 ms is not told by the browser."""
+
+    def worst(name: str) -> float:
+        return float(max(one[name] for one in runs))
+
+    rate = float(min(one["messages_per_s"] for one in runs))
+    return [
+        at_least("messages/s that the page takes", rate, 2_000, ""),
+        at_most("longest task of the main thread", max(50.0, worst("longest_task_ms")), 100, " ms"),
+        at_most("first price painted", worst("first_price_ms"), 1_500, " ms"),
+        at_most("transferred", worst("transferred_bytes") / 1_000, 400, " kB"),
+        at_most("console errors", float(max(len(one["console_errors"]) for one in runs)), 0, ""),
+        at_most("hosts asked", worst("hosts"), 1, ""),
+    ]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="bench.dashboard", description=__doc__)
+    add_options(parser, seconds=30)
+    parser.add_argument("--symbols", type=int, default=200)
+    parser.add_argument("--ticks-per-s", type=float, default=3_500)
+    options = parser.parse_args()
+    runs = [asyncio.run(run(options)) for _ in range(options.repeats)]
+    asked = judged(runs)
+    question = (__doc__ or "").partition("\n")[0]
+    path = keep("dashboard", question, vars(options), runs, asked, options.output)
+    screen = console()
+    for one in runs:
+        screen.print(one)
+    screen.print(table_of(asked))
+    screen.print(f"written to {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

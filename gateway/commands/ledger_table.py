@@ -1,0 +1,97 @@
+"""Track records as a person reads them: each beside its baselines, with its verdict in words."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from feeds.market import Baseline, Share, TrackRecord
+from gateway.watch_board import printable
+
+_DIM, _GOOD, _BOLD = "dim", "bold green", "bold"
+_HALF = "0.250: who always says one half"
+
+
+def write_records(records: Sequence[TrackRecord], console: Console) -> None:
+    """One block each. Where there are none, that is said."""
+    if not records:
+        console.print(Text("no signals yet", _DIM))
+    for number, record in enumerate(records):
+        if number:
+            console.print()
+        console.print(_heading(record))
+        console.print(_table(record))
+        for line in _lines(record):
+            console.print(line, soft_wrap=True)
+
+
+def _heading(record: TrackRecord) -> Text:
+    line = Text(f"{printable(record.model, 32)} {record.version}", _BOLD)
+    line.append(f"  {printable(record.pair, 32) if record.pair else 'all pairs'}", "")
+    if record.simulated:
+        line.append("  simulated market", "yellow")
+    if record.from_us is not None:
+        until_us = record.until_us or record.from_us
+        line.append(f"  {_time(record.from_us)} to {_time(until_us)} UTC", _DIM)
+    return line
+
+
+def _table(record: TrackRecord) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("", no_wrap=True)
+    table.add_column("outcomes", justify="right", no_wrap=True)
+    table.add_column("hits", justify="right", no_wrap=True)
+    table.add_column("95 of 100", style=_DIM, no_wrap=True)
+    table.add_column("mean", justify="right", no_wrap=True)
+    table.add_column("median", justify="right", no_wrap=True)
+    table.add_column("edge, points", justify="right", no_wrap=True)
+    table.add_column("95 of 100", style=_DIM, no_wrap=True)
+    hits = _hits(record.hit_rate)
+    returns = _percent(record.mean_return), _percent(record.median_return)
+    table.add_row(Text("the model", _BOLD), *hits, *returns, "", "")
+    for each in record.baselines:
+        table.add_row(
+            each.name, *_hits(each.hit_rate), _percent(each.mean_return), "", *_edge(each)
+        )
+    return table
+
+
+def _lines(record: TrackRecord) -> list[Text]:
+    counted = (
+        f"{record.signals:,} signals, {record.open:,} open, {record.unpriced:,} without a price"
+    )
+    lines = [Text(counted, _DIM)]
+    if record.brier is not None:
+        of = sum(count for _, _, count in record.calibration)
+        lines.append(Text(f"Brier score {record.brier:.3f} of {of:,} ({_HALF})", _DIM))
+        told = ", ".join(
+            f"said {said:.0%} was {was:.0%} ({count:,})" for said, was, count in record.calibration
+        )
+        lines.append(Text(f"calibration: {told}", _DIM))
+    lines.append(Text(record.verdict, _GOOD if record.has_edge else _BOLD))
+    return lines
+
+
+def _hits(share: Share) -> tuple[str, str, str]:
+    if share.share is None or share.low is None or share.high is None:
+        return f"{share.of:,}", "-", ""
+    return f"{share.of:,}", f"{share.share:.1%}", f"{share.low:.1%} to {share.high:.1%}"
+
+
+def _edge(baseline: Baseline) -> tuple[str, str]:
+    if baseline.edge is None or baseline.edge_low is None or baseline.edge_high is None:
+        return "-", ""
+    return (
+        f"{100 * baseline.edge:+.1f}",
+        f"{100 * baseline.edge_low:+.1f} to {100 * baseline.edge_high:+.1f}",
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:+.3%}"
+
+
+def _time(at_us: int) -> str:
+    return f"{datetime.fromtimestamp(at_us / 1e6, UTC):%Y-%m-%d %H:%M}"
