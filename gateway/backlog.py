@@ -80,6 +80,7 @@ class Backlog:
         "_next",
         "_of_channel",
         "bytes",
+        "flushes",
         "messages",
         "reply_bytes",
         "single_messages",
@@ -95,6 +96,7 @@ class Backlog:
         """Near enough: what splicing adds is estimated."""
         self.reply_bytes = 0
         self.messages = 0
+        self.flushes = 0
         self.single_messages = 0
         """Entries that are neither replies nor flushes."""
 
@@ -103,10 +105,6 @@ class Backlog:
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries.values())
-
-    @property
-    def has_flushes(self) -> bool:
-        return len(self._entries) < self.messages
 
     def oldest(self) -> Entry | None:
         return next(iter(self._entries.values()), None)
@@ -119,6 +117,7 @@ class Backlog:
         self._entries[number] = entry
         self.bytes += entry.bytes
         self.messages += entry.messages
+        self.flushes += entry.flush is not None
         if entry.message is not None:
             self._of_channel[entry.message.channel] = number
             self.single_messages += 1
@@ -151,6 +150,7 @@ class Backlog:
         entry = self._entries.pop(number)
         self.bytes -= entry.bytes
         self.messages -= entry.messages
+        self.flushes -= entry.flush is not None
         if entry.message is not None:
             self.single_messages -= 1
             if self._of_channel.get(entry.message.channel) == number:

@@ -304,7 +304,7 @@ class Outbox:
 
     def _take_apart(self) -> None:
         """Of a flush each message for itself: from now on single channels are merged or dropped."""
-        if not self._backlog.has_flushes:
+        if not self._backlog.flushes:
             return
         waiting, self._backlog = self._backlog, Backlog()
         for entry in waiting:

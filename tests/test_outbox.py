@@ -239,6 +239,17 @@ def test_those_who_are_too_slow_together_are_each_told_all_of_it() -> None:
     assert heard == [[(1, seq, "slow")], [(seq, seq)], [(34, seq, "slow")], [(seq, seq - 440)]]
 
 
+def test_of_a_subscription_that_has_ended_nothing_waits_not_even_a_flush_of_one() -> None:
+    tap = Tap(writes_left=0)
+    session = session_on(tap, LIMITS)
+    session.channels["trade:k:A"] = Subscription("all", "gap")
+    for one in (message("trade:k:A", 1), Notice(Gap("trade:k:A", 2, 2, "feed"))):
+        session.take(Window().add([one], one.frame("json")), 0.0, in_order=True)
+    session.outbox.forget("trade:k:A")
+    assert not session.outbox
+    assert drained(tap, session) == []
+
+
 def test_nothing_leaves_after_the_end() -> None:
     tap, session = lagging("gap", 3)
     session.end(CLOSES["key_revoked"])

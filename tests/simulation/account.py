@@ -105,9 +105,11 @@ class Account:
         self._see(last)
 
     def _see(self, seq: int) -> None:
-        made = self._truth.epoch(self.channel.name, self.epoch).made if self.epoch else {}
-        if seq in made:
-            self.shown = made[seq].number
+        epoch = self._truth.current(self.channel.name)
+        if self.epoch is not None:
+            epoch = self._truth.epoch(self.channel.name, self.epoch)
+        if epoch is not None and seq in epoch.made:
+            self.shown = epoch.made[seq].number
 
     def _reset(self, epoch: str, seq: int) -> None:
         names = [one.name for one in self._truth.epochs[self.channel.name]]
