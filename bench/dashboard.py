@@ -13,13 +13,16 @@ from playwright.async_api import Browser, BrowserContext, CDPSession, Page, asyn
 from redis.asyncio import Redis
 
 from bench.chromium import ARGUMENTS, find_chromium
-from bench.processes import environment, ready, started
+from bench.processes import START_LIMIT_S, environment, ready, started
 from bench.setting import redis_server
 from bench.verdict import Asked, add_options, at_least, at_most, console, keep, table_of
 from feeds.market import SystemClock
+from feeds.market.bus_names import DIRECTORY_KEY
 from gateway.key_store import KeyStore
 
 _WARM_UP_S: Final = 5.0
+_DIRECTORY_S: Final = 2.0
+"""A gateway reads again what there is every second."""
 _WATCH: Final = """
 globalThis.seen = { longest: 0, tasks: 0, frames: 0, firstPrice: null, sockets: 0 };
 new PerformanceObserver((list) => {
@@ -71,6 +74,7 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
             async_playwright() as playwright,
         ):
             url = await ready(gateway)
+            await _has_channels(redis_url, 2 * options.symbols)
             chromium = find_chromium(playwright.chromium.executable_path)
             if chromium is None:
                 raise SystemExit("no Chromium: apt install chromium")
@@ -81,6 +85,14 @@ async def run(options: argparse.Namespace) -> dict[str, Any]:
                 return await _watched(browser, f"{url}/#key={key}", options.seconds)
             finally:
                 await browser.close()
+
+
+async def _has_channels(redis_url: str, count: int) -> None:
+    """The page is asked for by somebody who finds feeds that run."""
+    async with Redis.from_url(redis_url) as redis, asyncio.timeout(START_LIMIT_S):
+        while await redis.scard(DIRECTORY_KEY) < count:  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.05)
+    await asyncio.sleep(_DIRECTORY_S)
 
 
 async def _watched(browser: Browser, link: str, seconds: float) -> dict[str, Any]:
@@ -149,7 +161,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="bench.dashboard", description=__doc__)
     add_options(parser, seconds=30)
     parser.add_argument("--symbols", type=int, default=200)
-    parser.add_argument("--ticks-per-s", type=float, default=3_500)
+    parser.add_argument("--ticks-per-s", type=float, default=4_500)
     options = parser.parse_args()
     runs = [asyncio.run(run(options)) for _ in range(options.repeats)]
     asked = judged(runs)

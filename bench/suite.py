@@ -59,9 +59,15 @@ PARTS: Final = (
         "--seconds 8 --repeats 1 --consumers 10 --ticks-per-s 1000"
         " --outbox-age-max-s 0.5 --slow-limit-s 1",
     ),
+    Part("metered", "bench.fanout.metered", "--seconds 0.5 --repeats 1"),
     Part("history", "bench.fanout.history", "--seconds 1 --repeats 1"),
     Part("reconnect", "bench.reconnect", "--seconds 2 --repeats 1 --connections 200"),
     Part("derived", "bench.derived", "--seconds 1 --repeats 1"),
+    Part(
+        "derived_live",
+        "bench.derived_live",
+        "--seconds 3 --repeats 1 --pairs 50 --ticks-per-s 1000",
+    ),
     Part("readiness", "bench.readiness", "--repeats 1"),
     Part("dashboard", "bench.dashboard", "--seconds 2 --repeats 1"),
 )
