@@ -23,8 +23,13 @@
 -- (lease.lua): of two processes for one venue only one gets in, and one that slept learns of it.
 --
 -- Published to tickgate:{<channel>}, and kept in the stream: '<epoch> <seq> <missing> <payload>'.
+-- Final candles are kept longer: of a channel candle.1m, or of a longer interval, the messages whose
+-- payload says "final":true, corrections included, are appended to the list
+-- tickgate:{<channel>}:finals as well, which keeps the newest 1,000. It is no key of the call: it is
+-- found beside the head, and in the same slot. No end of an epoch empties it: a candle is a candle
+-- in whatever epoch it was told. Of several with the same start the last one counts.
 -- Answers, for each channel in order, its epoch and its seq after the call: {epoch, seq, …}. A
--- channel whose head or log is a key of another type is left out, and answered by '' and 0.
+-- channel of which a key has another type is left out, and answered by '' and 0.
 --
 -- An epoch begins when a channel is new, when Redis lost its memory, when the head is behind its own
 -- stream or behind what a publisher or a gateway has heard, and when a publisher that is new to the
@@ -38,9 +43,14 @@ local function new_epoch(log)
   return string.format('%x%05x', now[1], now[2])
 end
 
-local function spoken_for(log)
-  local kind = redis.call('TYPE', log).ok
-  return kind == 'stream' or kind == 'none'
+local function is_free_for(key, kind)
+  local found = redis.call('TYPE', key).ok
+  return found == kind or found == 'none'
+end
+
+-- Not of seconds: a thousand of those are a quarter of an hour.
+local function finals_of(topic)
+  return string.find(topic, '^tickgate:{candle%.%d+[mhd]:') and topic .. ':finals'
 end
 
 local run_id
@@ -84,11 +94,13 @@ at = 3
 for i = 1, channels, 2 do
   local head, log = KEYS[i], KEYS[i + 1]
   local topic = string.sub(head, 1, -6)
+  local finals = finals_of(topic)
   local max, missing, count = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 2])
   at = at + 3
 
   local known = redis.pcall('HMGET', head, 'epoch', 'seq', 'publisher', 'batch', 'run')
-  local spoilt = known.err ~= nil or not spoken_for(log)
+  local spoilt = known.err ~= nil or not is_free_for(log, 'stream')
+      or (finals and not is_free_for(finals, 'list'))
   local epoch, seq = known[1] or false, tonumber(known[2] or 0)
   local is_new = publisher ~= '' and known[3] ~= publisher
   local seen = publisher ~= '' and not is_new and tonumber(known[4]) >= batch
@@ -117,6 +129,10 @@ for i = 1, channels, 2 do
         epoch, seq = new_epoch(log), 1
         message = epoch .. ' 1' .. rest
         redis.call('XADD', log, 'MAXLEN', '~', max, '1-0', 'm', message)
+      end
+      if finals and string.find(rest, '"final"%s*:%s*true') then
+        redis.call('RPUSH', finals, message)
+        redis.call('LTRIM', finals, -1000, -1)
       end
       redis.call('PUBLISH', topic, message)
     end

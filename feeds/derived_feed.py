@@ -24,7 +24,6 @@ from feeds.derived.outcomes import Outcomes
 from feeds.derived.settings import DerivedSettings
 from feeds.derived.voices import interval
 from feeds.feed import Bus
-from feeds.final_candles import FinalCandles
 from feeds.market import AGGREGATE, Channel, Clock, Outcome, Payload, Signal, Status, Tick, Trade
 from feeds.recall import heard_by, is_among, recall_histories
 
@@ -83,7 +82,6 @@ class DerivedFeed:
         self.counts = DerivedCounts()
         self.books = Bookkeeper(ledger, bus, redis, clock, simulated=settings.simulated)
         self.books.on_trouble = self.changed.set
-        self._finals = FinalCandles(redis, f"candle.{interval(settings)}")
         self._rows = rows
         self._settings = settings
         self._venues = frozenset(venues)
@@ -164,7 +162,6 @@ class DerivedFeed:
         """Derives until cancelled. A derivation that fails is not the end: all begin again."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.books.run(), name="ledger")
-            group.create_task(self._finals.run(), name="final candles")
             group.create_task(self._keep_deriving(), name="derivations")
 
     async def _keep_deriving(self) -> None:
@@ -191,7 +188,6 @@ class DerivedFeed:
         chain = Chain(rows, self._settings)
         histories = await self._histories(rows)
         histories, doubled = heard_by(since_us, histories)
-        await self._finals.complete(histories)
         has_ledger = await self.books.open_within(_LEDGER_LIMIT_S)
         await self.books.complete(histories)
         chain.restore(histories, since_us)
@@ -215,7 +211,8 @@ class DerivedFeed:
 
     async def _histories(self, rows: Sequence[Derived]) -> dict[str, list[Payload]]:
         kinds = {kind for row in rows for kind in row.history}
-        return await recall_histories(self._redis, kinds, self._venues)
+        modelled = f"candle.{interval(self._settings)}"
+        return await recall_histories(self._redis, kinds, self._venues, modelled)
 
     async def _complete(self, chain: Chain, rows: Sequence[Derived]) -> Sequence[Derived]:
         """Adds those that had to be waited for."""
@@ -270,7 +267,6 @@ class DerivedFeed:
                 self._bus.register([tick.channel])
             told[word] += 1
         self._bus.offer([tick for tick in ticks if not isinstance(tick.payload, _PROVEN)])
-        self._finals.take(ticks)
         proven = [tick.payload for tick in ticks if isinstance(tick.payload, _PROVEN)]
         if proven:
             self.books.take(proven)

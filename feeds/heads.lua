@@ -5,8 +5,9 @@
 --   EVALSHA sha  2n  head_1 log_1 … head_n log_n  epoch_1 seq_1 … epoch_n seq_n
 --
 -- A head that is behind is forgotten together with its stream, so that the next message begins an
--- epoch; the others are vouched for: they belong to this run of Redis from now on, so that the next
--- publisher trusts them (bus.lua). Answers how many were behind. Epochs of bus.lua are times: of equal length, the smaller is older.
+-- epoch; its final candles stay. The others are vouched for: they belong to this run of Redis from
+-- now on, so that the next publisher trusts them (bus.lua). Answers how many were behind. Epochs of
+-- bus.lua are times: of equal length, the smaller is older.
 
 local behind = 0
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')

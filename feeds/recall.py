@@ -1,4 +1,5 @@
-"""EDGE (redis): what was published before us, by this process or by another: from the streams.
+"""EDGE (redis): what was published before us, by this process or by another: from the streams, and
+of candles of a minute and longer from the lists of those that are final.
 
 Of a venue, when its publishing begins: so that what it repeats is not published again, and what
 nobody listened to is announced as missing. Of all kinds, when derivations begin, and go on from it.
@@ -6,7 +7,7 @@ nobody listened to is announced as missing. Of all kinds, when derivations begin
 
 import asyncio
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -31,7 +32,7 @@ from feeds.market import (
     Tick,
     Trade,
 )
-from feeds.market.bus_names import DIRECTORY_KEY, log_key
+from feeds.market.bus_names import DIRECTORY_KEY, finals_key, keeps_finals, log_key
 
 _log = logging.getLogger(__name__)
 
@@ -51,8 +52,10 @@ _DECODERS: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
     "grade": msgspec.json.Decoder(Grade),
 }
 _MESSAGES_MAX: Final = {"status": 1, "candle": 400}
-"""How many of the newest are read, where not all are of use: of candles those of a venue's own,
-which are enough for the next longer interval."""
+"""How many of the newest are read, where not all are of use: of seconds those of a venue's own,
+most of them running ones, which are enough for a minute."""
+_FINALS_MAX: Final = 60
+"""The same of final candles, twice what the next longer interval is made of, and corrections."""
 _ALL: Final = 1_000
 
 
@@ -69,18 +72,19 @@ async def recall(
             for start in range(0, len(wanted), _CHANNELS_AT_ONCE):
                 some = wanted[start : start + _CHANNELS_AT_ONCE]
                 read = await _read(redis, [(channel.name, trades_max) for channel in some])
-                for channel, entries in zip(some, read, strict=True):
-                    recalled[channel.name] = _ticks(channel, entries)
+                for channel, messages in zip(some, read, strict=True):
+                    recalled[channel.name] = _ticks(channel, messages)
     except (RedisError, OSError, TimeoutError) as error:
         _log.warning("what was published before can't be read (%s)", str(error) or "no answer")
     return recalled
 
 
 async def recall_histories(
-    redis: Redis, kinds: Collection[str], venues: Collection[str]
+    redis: Redis, kinds: Collection[str], venues: Collection[str], modelled: str
 ) -> dict[str, list[Payload]]:
     """What channels of some kinds hold, oldest first, by name: those of these venues, of all of
-    them together, and of models. Of candles only the final ones.
+    them together, and of models. Of candles only the final ones; all of those that models read,
+    which are of the kind `modelled`, like `candle.1m`.
 
     So far as it can be read in time: a market's trades only where its candles were read.
     """
@@ -90,9 +94,9 @@ async def recall_histories(
             wanted = _wanted(await redis.smembers(DIRECTORY_KEY), kinds, venues)
             for start in range(0, len(wanted), _CHANNELS_AT_ONCE):
                 some = wanted[start : start + _CHANNELS_AT_ONCE]
-                counts = [(channel.name, _messages_max(channel)) for channel in some]
-                for channel, entries in zip(some, await _read(redis, counts), strict=True):
-                    told[channel.name] = [one for _, one in _published(channel, entries)]
+                counts = [(channel.name, _messages_max(channel, modelled)) for channel in some]
+                for channel, messages in zip(some, await _read(redis, counts), strict=True):
+                    told[channel.name] = [one for _, one in _published(channel, messages)]
     except (RedisError, OSError, TimeoutError) as error:
         reason = str(error) or "no answer in time"
         _log.warning("what was derived before can't be read, or not all of it (%s)", reason)
@@ -128,9 +132,9 @@ async def find_positions(redis: Redis, wanted: Sequence[Reference]) -> dict[Refe
     names = sorted({one.channel for one in wanted})
     streams = await _read(redis, [(name, _ALL) for name in names])
     found: dict[Reference, Reference] = {}
-    for name, entries in zip(names, streams, strict=True):
+    for name, messages in zip(names, streams, strict=True):
         at = {one.at_us: one for one in wanted if one.channel == name}
-        for publication, payload in _published(Channel.parse(name), entries):
+        for publication, payload in _published(Channel.parse(name), messages):
             one = at.get(payload.computed_us) if isinstance(payload, Price) else None
             if one is not None:
                 found[one] = Reference(
@@ -161,41 +165,55 @@ def _wanted(names: Any, kinds: Collection[str], venues: Collection[str]) -> list
     return found
 
 
-def _messages_max(channel: Channel) -> int:
+def _messages_max(channel: Channel, modelled: str) -> int:
+    if keeps_finals(channel.kind) and (channel.kind, channel.venue) != (modelled, AGGREGATE):
+        return _FINALS_MAX
     if channel.venue == AGGREGATE:
         return _ALL
     return _MESSAGES_MAX.get(channel.promises.name, _ALL)
 
 
-async def _read(redis: Redis, wanted: Sequence[tuple[str, int]]) -> list[Any]:
+async def _read(redis: Redis, wanted: Sequence[tuple[str, int]]) -> list[list[bytes]]:
+    """The newest messages of each, oldest first."""
     async with redis.pipeline(transaction=False) as pipeline:
         for name, count in wanted:
-            pipeline.xrevrange(log_key(name), count=count)
-        return list(await pipeline.execute(raise_on_error=False))
+            if keeps_finals(name.partition(":")[0]):
+                pipeline.lrange(finals_key(name), -count, -1)
+            else:
+                pipeline.xrevrange(log_key(name), count=count)
+        return [_messages(answer) for answer in await pipeline.execute(raise_on_error=False)]
 
 
-def _ticks(channel: Channel, entries: Any) -> list[Tick]:
+def _messages(answer: Any) -> list[bytes]:
+    """Of a list, or of a stream, newest first; of a key of another type none."""
+    if not isinstance(answer, list) or not answer:
+        return []
+    if isinstance(answer[0], bytes):
+        return answer
+    return [fields[b"m"] for _, fields in reversed(answer) if b"m" in fields]
+
+
+def _ticks(channel: Channel, messages: Iterable[bytes]) -> list[Tick]:
     """Without what is no trade: any program may write there."""
     ticks: list[Tick] = []
-    if isinstance(entries, list):
-        for _, fields in reversed(entries):
-            try:
-                ticks.append(Tick(channel, _decode(Publication.decode(fields[b"m"]).payload)))
-            except (KeyError, PublicationError, msgspec.MsgspecError):
-                continue
+    for message in messages:
+        try:
+            ticks.append(Tick(channel, _decode(Publication.decode(message).payload)))
+        except (PublicationError, msgspec.MsgspecError):
+            continue
     return ticks
 
 
-def _published(channel: Channel, entries: Any) -> Iterator[tuple[Publication, Payload]]:
-    """Oldest first, without what can't be read, and without candles that are not final."""
+def _published(
+    channel: Channel, messages: Iterable[bytes]
+) -> Iterator[tuple[Publication, Payload]]:
+    """Without what can't be read, and without candles that are not final."""
     word = channel.promises.name
     decode = _DECODERS[word].decode
-    if isinstance(entries, list):
-        for _, fields in reversed(entries):
-            try:
-                message = fields[b"m"]
-                if word != "candle" or b'"final":true' in message:
-                    publication = Publication.decode(message)
-                    yield publication, decode(publication.payload)
-            except (KeyError, PublicationError, msgspec.MsgspecError):
-                continue
+    for message in messages:
+        try:
+            if word != "candle" or b'"final":true' in message:
+                publication = Publication.decode(message)
+                yield publication, decode(publication.payload)
+        except (PublicationError, msgspec.MsgspecError):
+            continue

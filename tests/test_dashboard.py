@@ -146,6 +146,29 @@ def test_whose_work_we_ship_is_told_with_its_licence(library: str) -> None:
     assert (ROOT / "assets" / "vendor" / f"{library}.LICENSE.txt").stat().st_size > 500
 
 
+def _modules(name: str) -> set[str]:
+    """What a module needs, itself included."""
+    found: set[str] = set()
+    waiting = {name}
+    while waiting:
+        one = waiting.pop()
+        found.add(one)
+        text = (ROOT / "assets" / one).read_text()
+        waiting |= set(re.findall(r'from "\./([a-z_]+\.js)"', text)) - found
+    return found
+
+
+@pytest.mark.parametrize(("page", "module"), [("index", "main.js"), ("keys", "keys.js")])
+def test_a_page_names_all_modules_at_once_so_that_none_is_found_out_late(
+    page: str, module: str
+) -> None:
+    text = (ROOT / "pages" / f"{page}.html").read_text()
+
+    assert set(re.findall(r'modulepreload" href="/assets/([^"]+)"', text)) == _modules(module) - {
+        module
+    }
+
+
 def _colours(block: str) -> dict[str, tuple[float, ...]]:
     found = re.findall(r"--([a-z-]+): #([0-9a-f]{6});", block)
     return {name: tuple(int(hex_[at : at + 2], 16) for at in (0, 2, 4)) for name, hex_ in found}

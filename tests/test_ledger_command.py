@@ -68,8 +68,8 @@ def test_a_whole_ledger_says_so_and_tells_its_head(ledger: Tickgate, tmp_path: P
 
 async def test_it_is_a_command_like_any_other(tmp_path: Path) -> None:
     path = kept(tmp_path)
-    status, told, _ = await run_to_end("ledger", "verify", data_dir=tmp_path, COLUMNS="120")
-    assert status == 0
+    status, told, said = await run_to_end("ledger", "verify", data_dir=tmp_path, COLUMNS="120")
+    assert (status, said) == (0, "")
     assert told.startswith(f"{path}: whole\n")
 
 

@@ -143,8 +143,9 @@ class Candles:
 
         Where nothing was final, nobody knows what was before the first of them.
         """
-        is_anew = route.series[0].next_us is None
-        route.last_id = trades[-1].id if trades else None
+        is_anew = any(series.next_us is None for series in route.series)
+        # Who does not know where to begin can't be told that nothing was missed.
+        route.last_id = trades[-1].id if trades and not is_anew else None
         for trade in trades:
             heard_us = trade.received_us or trade.venue_us
             if heard_us is None:

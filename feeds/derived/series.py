@@ -147,13 +147,18 @@ class Series:
         return Tick(self._channels[level], whole.candle(final=False))
 
     def restore(self, told: Mapping[str, Sequence[Candle]]) -> None:
-        """Goes on from what was told: by the interval's name, oldest first."""
+        """Goes on from what was told: by the interval's name, oldest first.
+
+        Where no second is known any more, the first trade says where seconds begin.
+        """
         finals = [_finals(told.get(each.name, ())) for each in INTERVALS]
-        if not finals[0]:
+        finest = next((level for level, each in enumerate(finals) if each), None)
+        if finest is None:
             return
-        newest = max(finals[0])
-        self._close = finals[0][newest].close
-        self.next_us = next_us = newest + SECOND_US
+        newest = max(finals[finest])
+        self._close = finals[finest][newest].close
+        next_us = newest + INTERVALS[finest].length_us
+        self.next_us = None if finest else next_us
         for start_us in sorted(finals[0])[-self._limits.correctable :]:
             self._kept[start_us] = finals[0][start_us]
         for level in range(1, len(INTERVALS)):

@@ -25,8 +25,13 @@ def log_key(channel: str) -> str:
 
 
 def finals_key(channel: str) -> str:
-    """The list of a channel's final candles, oldest first, where models read them."""
+    """The list of a channel's final candles, oldest first, as they were published."""
     return f"{_PREFIX}{channel}}}:finals"
+
+
+def keeps_finals(kind: str) -> bool:
+    """Whether bus.lua keeps that list: of candles of a minute and longer."""
+    return kind.startswith("candle.") and kind[-1] in "mhd"
 
 
 def lease_keys(venue: str) -> tuple[str, str]:

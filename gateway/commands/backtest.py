@@ -3,7 +3,6 @@
 import contextlib
 import sys
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -11,9 +10,7 @@ import click
 import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
-from feeds.backtest.equity import Equity
 from feeds.backtest.files import Advance, File
 from feeds.backtest.plot import Picture, draw
 from feeds.backtest.run import Backtest, backtest
@@ -23,16 +20,13 @@ from feeds.derived.models import MODELS, lacks, missing
 from feeds.derived.series import INTERVALS
 from feeds.derived.settings import DerivedChoices
 from feeds.market import Instrument, InstrumentError, SystemClock, TrackRecord
+from gateway.commands.backtest_text import records_of, setting_of, write_backtest
 from gateway.commands.failure import STATUS_MISTAKE, STATUS_WORLD, CommandFailure
-from gateway.commands.ledger_table import write_records
 from gateway.commands.options import config_option, end_with, environment
 from gateway.commands.settings import settings_from
 from gateway.watch_board import printable
 
 DEFAULT_PLOT: Final = "backtest.png"
-_NAME_CHARS: Final = 80
-_WIDTH: Final = 110
-"""Of a table, where it is for no terminal."""
 _NO_PLOT: Final = "no plot: it needs matplotlib: pip install 'tickgate[backtest]'"
 
 
@@ -153,14 +147,13 @@ def run_backtest(
         reasons = "; ".join(f"{symbol}: {why}" for symbol, why in done.heard.why_no_price.items())
         raise CommandFailure(f"these files give no {done.interval} candle {reasons}")
     pairs = list(done.heard.marks)
-    records = _records(done, pairs[0] if len(pairs) == 1 else None)
+    records = records_of(done, pairs[0] if len(pairs) == 1 else None)
     drawn = plot if plot is not None and _drawn(done, Path(plot)) else None
     if as_json:
         report = _report(done, records, drawn)
         click.echo(msgspec.json.format(msgspec.json.encode(report)))
     else:
-        width = None if sys.stdout.isatty() else _WIDTH
-        _write(done, records, Console(width=width, highlight=False, markup=False, emoji=False))
+        write_backtest(done, records, Console(highlight=False, markup=False, emoji=False))
     _tell(f"{done.ticks:,} ticks in {took_s:.1f} s, {done.ticks / took_s:,.0f} a second")
     if drawn is not None:
         _tell(f"plot: {drawn}")
@@ -201,13 +194,6 @@ def _chosen(
     return msgspec.structs.replace(choices, signal=signal, outcome=outcome)
 
 
-def _records(done: Backtest, pair: str | None) -> list[TrackRecord]:
-    """Of each model one, in the order of their table; None: over all pairs."""
-    places = {name: place for place, name in enumerate(MODELS)}
-    records = [record for record in done.records if record.pair == pair]
-    return sorted(records, key=lambda each: places.get(each.model, len(places)))
-
-
 def _drawn(done: Backtest, path: Path) -> bool:
     """The pair that most was said of. Raises CommandFailure."""
     marks, signals = done.heard.marks, done.heard.signals
@@ -215,10 +201,10 @@ def _drawn(done: Backtest, path: Path) -> bool:
     pair = max(counts, key=lambda each: counts[each])
     equities = done.equities.get(pair, [])
     named = ", ".join(each.model for each in equities) or "no signal"
-    verdicts = [f"{record.model}: {record.verdict}" for record in _records(done, pair)]
+    verdicts = [f"{record.model}: {record.verdict}" for record in records_of(done, pair)]
     picture = Picture(
         f"{pair}   {named}",
-        _setting(done),
+        setting_of(done),
         verdicts,
         marks[pair],
         [each for each in signals if f":{pair}:" in each.id],
@@ -233,41 +219,6 @@ def _drawn(done: Backtest, path: Path) -> bool:
     elif len(marks) > 1:
         _tell(f"the plot is of {pair}; of {len(marks)} pairs --pair chooses")
     return is_drawn
-
-
-def _write(done: Backtest, records: Sequence[TrackRecord], console: Console) -> None:
-    for source in done.sources:
-        name = printable(source.name, _NAME_CHARS)
-        console.print(Text(f"{name}: {source.format}", "dim"), soft_wrap=True)
-    console.print(Text(_setting(done)), soft_wrap=True)
-    console.print()
-    write_records(records, console)
-    silent = [name for name in done.models if name not in {each.model for each in records}]
-    if silent and records:
-        console.print()
-        console.print(Text(f"no signal: {', '.join(silent)}", "dim"))
-    equities = [(pair, each) for pair, some in done.equities.items() for each in some]
-    if equities:
-        console.print()
-    for pair, each in equities:
-        console.print(Text(_followed(pair, each)), soft_wrap=True)
-
-
-def _setting(done: Backtest) -> str:
-    assert done.span_us is not None
-    first_us, last_us = done.span_us
-    venues = sorted({venue for source in done.sources for venue in source.venues})
-    return (
-        f"{_time(first_us)} to {_time(last_us)} UTC · {done.interval} candles ·"
-        f" {', '.join(venues)} · costs {done.cost_bps:g} bps in and out"
-    )
-
-
-def _followed(pair: str, one: Equity) -> str:
-    return (
-        f"{one.model} followed on {pair}: {one.followed[-1] - 1:+.1%}, deepest drawdown"
-        f" {min(one.drawdowns):.1%}; holding: {one.held[-1] - 1:+.1%}"
-    )
 
 
 def _report(done: Backtest, records: list[TrackRecord], plot: str | None) -> Report:
@@ -302,10 +253,6 @@ def _progress(size_bytes: int) -> Iterator[Advance]:
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=size_bytes)
         yield lambda count: bar.advance(task, count)
-
-
-def _time(at_us: int) -> str:
-    return f"{datetime.fromtimestamp(at_us / 1e6, UTC):%Y-%m-%d %H:%M}"
 
 
 def _tell(line: str) -> None:

@@ -11,6 +11,7 @@ from feeds.market import Baseline, Share, TrackRecord
 from gateway.watch_board import printable
 
 _DIM, _GOOD, _BOLD = "dim", "bold green", "bold"
+_WIDTH_MAX = 200
 _HALF = "0.250: who always says one half"
 
 
@@ -22,9 +23,15 @@ def write_records(records: Sequence[TrackRecord], console: Console) -> None:
         if number:
             console.print()
         console.print(_heading(record))
-        console.print(_table(record))
+        # A figure is never cut: where the terminal is too narrow, a line goes on in the next one.
+        console.print(_table(record), width=_WIDTH_MAX, crop=False)
         for line in _lines(record):
-            console.print(line, soft_wrap=True)
+            write_line(line, console)
+
+
+def write_line(line: Text, console: Console) -> None:
+    """Broken between words on a terminal; one line for a program."""
+    console.print(line, soft_wrap=not console.is_terminal)
 
 
 def _heading(record: TrackRecord) -> Text:
@@ -41,20 +48,16 @@ def _heading(record: TrackRecord) -> Text:
 def _table(record: TrackRecord) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("", no_wrap=True)
-    table.add_column("outcomes", justify="right", no_wrap=True)
-    table.add_column("hits", justify="right", no_wrap=True)
-    table.add_column("95 of 100", style=_DIM, no_wrap=True)
-    table.add_column("mean", justify="right", no_wrap=True)
-    table.add_column("median", justify="right", no_wrap=True)
-    table.add_column("edge, points", justify="right", no_wrap=True)
-    table.add_column("95 of 100", style=_DIM, no_wrap=True)
+    table.add_column("\noutcomes", justify="right", no_wrap=True)
+    table.add_column("\nhits", justify="right", no_wrap=True)
+    table.add_column("\n95 of 100", style=_DIM, no_wrap=True)
+    table.add_column("mean\nreturn", justify="right", no_wrap=True)
+    table.add_column("\nedge", justify="right", no_wrap=True)
+    table.add_column("points,\n95 of 100", style=_DIM, no_wrap=True)
     hits = _hits(record.hit_rate)
-    returns = _percent(record.mean_return), _percent(record.median_return)
-    table.add_row(Text("the model", _BOLD), *hits, *returns, "", "")
+    table.add_row(Text("the model", _BOLD), *hits, _percent(record.mean_return), "", "")
     for each in record.baselines:
-        table.add_row(
-            each.name, *_hits(each.hit_rate), _percent(each.mean_return), "", *_edge(each)
-        )
+        table.add_row(each.name, *_hits(each.hit_rate), _percent(each.mean_return), *_edge(each))
     return table
 
 
@@ -62,6 +65,8 @@ def _lines(record: TrackRecord) -> list[Text]:
     counted = (
         f"{record.signals:,} signals, {record.open:,} open, {record.unpriced:,} without a price"
     )
+    if record.median_return is not None:
+        counted += f"; median return {_percent(record.median_return)}"
     lines = [Text(counted, _DIM)]
     if record.brier is not None:
         of = sum(count for _, _, count in record.calibration)
@@ -77,7 +82,7 @@ def _lines(record: TrackRecord) -> list[Text]:
 def _hits(share: Share) -> tuple[str, str, str]:
     if share.share is None or share.low is None or share.high is None:
         return f"{share.of:,}", "-", ""
-    return f"{share.of:,}", f"{share.share:.1%}", f"{share.low:.1%} to {share.high:.1%}"
+    return f"{share.of:,}", f"{share.share:.1%}", f"{100 * share.low:.1f}-{100 * share.high:.1f}"
 
 
 def _edge(baseline: Baseline) -> tuple[str, str]:

@@ -1,4 +1,8 @@
-"""`GET /v1/candles`: what is kept of a channel of candles, each interval once, newest first."""
+"""`GET /v1/candles`: what is kept of a channel of candles, each interval once, newest first.
+
+Final ones are in a list of their own (bus.lua), whatever the epoch; what runs is the stream's newest
+message. Candles of a second have no such list: theirs are the stream's.
+"""
 
 from typing import Final
 
@@ -8,41 +12,60 @@ from feeds.market import Position
 from gateway.problems import Refusal
 from gateway.rest.answers import CandlePage, spliced
 from gateway.rest.call import Call
-from gateway.rest.candle_listing import INTERVALS_US, CandlePlace, Candles
+from gateway.rest.candle_listing import CandleListing, CandlePlace
 from gateway.rest.cursor import encode
 from gateway.rest.parameters import OfCandles, microseconds
+from gateway.rest.readings import SLICE, Ask, Readings
 
-_FOREVER_US: Final = 2**63
+_STREAM_SLICE: Final = 10
+"""The newest message tells what runs, unless it is a correction."""
 
 
 async def candles(call: Call, query: OfCandles) -> CandlePage[msgspec.Raw]:
     """Raises Refusal, ParameterError."""
     channel = await call.channel("candle", query.channel, query.venue, query.symbol, query.interval)
-    end_us = microseconds("end", query.end)
+    name = channel.name
+    start_us, end_us = microseconds("start", query.start), microseconds("end", query.end)
     place = call.place(query.cursor, CandlePlace)
-    listing = Candles(
-        INTERVALS_US[channel.kind.partition(".")[2]],
-        microseconds("start", query.start) or 0,
-        _FOREVER_US if end_us is None else end_us,
-        query.limit,
-        place,
-    )
-    sources = call.sources
-    async with sources.readings.turn():
-        known = await sources.candles.caught_up(sources.readings, channel.name)
-    if place is not None and (known is None or known.epoch != place.epoch):
-        raise Refusal("epoch_ended", f"begin the listing of {channel.name} again")
-    if known is None:
-        return CandlePage((), {}, None, None)
-    first = known.oldest if place is None else place.first
-    is_trimmed = known.oldest > first
-    chosen, next_us = (listing.trimmed if is_trimmed else listing.whole)(known.newest)
-    if is_trimmed and not chosen:
-        raise Refusal("history_gone", f"older messages of {channel.name} are not kept")
-    goes_on = None if next_us is None else CandlePlace(known.epoch, next_us, first)
+    if place is not None:
+        end_us = place.start_us + 1 if end_us is None else min(end_us, place.start_us + 1)
+    listing = CandleListing(start_us, end_us, query.limit)
+    readings = call.sources.readings
+    async with readings.turn():
+        position = await _read(readings, name, listing, query.limit if place is None else SLICE)
+    kept_from_us = listing.kept_from_us
+    if place is not None and (kept_from_us is None or kept_from_us > place.start_us):
+        raise Refusal("history_gone", f"older candles of {name} are not kept")
+    chosen, next_us = listing.page()
+    epoch = position.epoch if position is not None else None
+    if place is not None:
+        epoch = place.epoch
     return CandlePage(
-        tuple(spliced(channel.name, publication) for publication in chosen),
-        {channel.name: Position(known.epoch, known.seq)} if place is None else {},
-        None if goes_on is None else encode(call.listing, goes_on),
-        min(known.newest, default=None) if goes_on is None else None,
+        tuple(
+            spliced(name, one, b"" if one.epoch == epoch else _of_epoch(one.epoch))
+            for one in chosen
+        ),
+        {} if position is None or place is not None else {name: position},
+        None if next_us is None else encode(call.listing, CandlePlace(epoch, next_us)),
+        kept_from_us if next_us is None else None,
     )
+
+
+async def _read(
+    readings: Readings, name: str, listing: CandleListing, count: int
+) -> Position | None:
+    """As far back as the listing needs; where the channel is now. `count`: a guess at that."""
+    # The stream first: what became final meanwhile is in the list then, which is believed first,
+    # and the position is none that is newer than what is told.
+    last = await readings.read_one(Ask(name, None, _STREAM_SLICE))
+    position = None if last.epoch is None else Position(last.epoch, last.seq)
+    count = min(SLICE, count + _STREAM_SLICE)
+    finals = await readings.finals(name, 0, count)
+    has_list = bool(finals)
+    streamed = list(last.publications)
+    runs = CandleListing(None, None, 1)
+    runs.take(streamed)
+    while not last.is_end and last.publications and not (has_list and runs.kept_from_us):
+        last = await readings.read_one(Ask(name, last.publications[-1].seq, SLICE))
+        ...
+    return position

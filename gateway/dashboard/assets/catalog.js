@@ -6,53 +6,55 @@ const RANKS = ["BTC", "ETH", "SOL", "XRP", "BNB", "DOGE", "ADA", "AVAX", "LINK",
 const QUOTES = ["USD", "USDT", "USDC", "EUR"];
 export const CONSOLIDATED = "agg";
 
+const compare = new Intl.Collator("en", { numeric: true }).compare;
+
 export class Catalog {
   #names = new Set();
+  #symbols = new Map(); // venue -> what can be followed there
+  #statuses = [];
 
   /** Takes channel names in; gives whether any was new. */
   learn(names) {
     const before = this.#names.size;
     for (const name of names) this.#names.add(name);
-    return this.#names.size > before;
+    const isNew = this.#names.size > before;
+    if (isNew) this.#sort();
+    return isNew;
   }
 
   has(channel) {
     return this.#names.has(channel);
   }
 
-  get size() {
-    return this.#names.size;
-  }
-
   /** Everything whose price can be followed at a venue, in the order of interest. */
   symbols(venue) {
-    const kinds = venue === CONSOLIDATED ? ["price"] : ["trade", "quote"];
-    const found = new Set();
-    for (const name of this.#names) {
-      const parts = partsOf(name);
-      if (parts.venue === venue && kinds.includes(parts.kind)) found.add(parts.symbol);
-    }
-    return [...found].sort(byInterest);
+    return this.#symbols.get(venue) ?? [];
   }
 
   /** Venues with a market; the consolidated one first. */
   get marketVenues() {
-    const venues = new Set();
-    for (const name of this.#names) {
-      const { kind, venue } = partsOf(name);
-      if (kind === "price" || kind === "trade" || kind === "quote") venues.add(venue);
-    }
-    return [...venues].sort((one, other) => weight(one) - weight(other) || (one < other ? -1 : 1));
+    return [...this.#symbols.keys()];
   }
 
   /** All that has a status. */
   get statusVenues() {
-    const venues = new Set();
+    return this.#statuses;
+  }
+
+  /** Once for each change: these lists are asked for with every frame. */
+  #sort() {
+    const found = new Map();
+    const statuses = new Set();
     for (const name of this.#names) {
-      const { kind, venue } = partsOf(name);
-      if (kind === "status") venues.add(venue);
+      const { kind, venue, symbol } = partsOf(name);
+      if (kind === "status") statuses.add(venue);
+      if (!/^(price|trade|quote)$/.test(kind)) continue;
+      if (!found.has(venue)) found.set(venue, new Set());
+      found.get(venue).add(symbol);
     }
-    return [...venues].sort((one, other) => weight(one) - weight(other) || (one < other ? -1 : 1));
+    this.#statuses = [...statuses].sort(byWeight);
+    const venues = [...found.keys()].sort(byWeight);
+    this.#symbols = new Map(venues.map((venue) => [venue, [...found.get(venue)].sort(byInterest)]));
   }
 
   /** Who else trades a symbol. */
@@ -76,12 +78,12 @@ export class Catalog {
 const weight = (venue) =>
   venue === CONSOLIDATED ? 0 : venue === "replay" ? 3 : venue === "sim" ? 2 : 1;
 
+const byWeight = (one, other) => weight(one) - weight(other) || compare(one, other);
+
 function byInterest(one, other) {
   const [base, quote] = rank(one);
   const [otherBase, otherQuote] = rank(other);
-  return (
-    base - otherBase || quote - otherQuote || one.localeCompare(other, "en", { numeric: true })
-  );
+  return base - otherBase || quote - otherQuote || compare(one, other);
 }
 
 function rank(symbol) {

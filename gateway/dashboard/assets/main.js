@@ -43,6 +43,7 @@ class App {
   start() {
     this.shell.show();
     this.connection.start();
+    this.discovery.begin(); // Beside the ticket and the socket: none of them waits for the other.
     this.painter.start();
     addEventListener("hashchange", () => this.#route());
     document.addEventListener("visibilitychange", () => this.#hide());
@@ -127,9 +128,9 @@ class App {
     if (this.connection.comings > 1) {
       this.market.cameBack();
       this.shell.cameBack(now() - this.connection.lostMs);
+      this.discovery.begin();
     }
     this.watchlist.catalogChanged();
-    this.discovery.begin();
   }
 
   #learn(names) {
@@ -159,7 +160,7 @@ class App {
   }
 
   #paint(nowMs) {
-    this.shell.paint();
+    this.shell.paint(nowMs);
     this.#page?.paint(nowMs);
   }
 

@@ -23,13 +23,12 @@ export class Row {
     this.isVisible = true;
     this.day = null; // {open, sinceMs, isWhole}: what the change is measured from
     this.key = `${venue}:${symbol}`;
+    this.channels =
+      venue === CONSOLIDATED
+        ? [`price:${CONSOLIDATED}:${symbol}`]
+        : [`trade:${venue}:${symbol}`, `quote:${venue}:${symbol}`];
     this.spark = new Sparkline();
     this.#build(open);
-  }
-
-  get channels() {
-    if (this.venue === CONSOLIDATED) return [`price:${CONSOLIDATED}:${this.symbol}`];
-    return [`trade:${this.venue}:${this.symbol}`, `quote:${this.venue}:${this.symbol}`];
   }
 
   get price() {

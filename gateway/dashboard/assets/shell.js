@@ -12,11 +12,14 @@ const PAGES = [
   ["signals", "#/signals", "Signals"],
   ["health", "#/health", "Health"],
 ];
+const REPAINT_MS = 200;
 const BACK_SHOWN_MS = 12_000;
 
 export class Shell {
   #venues = new Map(); // name -> {node, lamp, rate}
   #back = null;
+  #painted = -Infinity;
+  #state = "";
 
   constructor(app) {
     this.app = app;
@@ -104,8 +107,12 @@ export class Shell {
     this.#back = { atMs: now(), awayMs };
   }
 
-  paint() {
+  paint(nowMs) {
     const { connection, market } = this.app;
+    // To go through all that could be wrong takes as long as the rest of a frame.
+    if (nowMs - this.#painted < REPAINT_MS && connection.state === this.#state) return;
+    this.#painted = nowMs;
+    this.#state = connection.state;
     const serverMs = connection.clock.now();
     write(this.clock, `${clockTime(serverMs)} UTC`);
     this.#paintVenues(serverMs);
