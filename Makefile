@@ -36,7 +36,7 @@ run:
 
 test:
 	@$(READY) $(VENV)/.ready-to-test
-	@$(BIN)/python -m pytest -n auto --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
 
 lint:
 	@$(READY) $(VENV)/.ready-to-test

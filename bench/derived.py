@@ -6,7 +6,6 @@ CPU time of this process, encoding of what comes out included. `python -m bench.
 
 import argparse
 import gc
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import Any, Final
 import msgspec
 from rich.table import Table
 
+from bench.resident import resident_kib
 from bench.verdict import Asked, add_options, at_most, console, keep, table_of
 from feeds.derived import DERIVATIONS
 from feeds.derived.chain import Chain
@@ -100,7 +100,7 @@ def derive(rows: Sequence[Derived], load: Load) -> dict[str, Any]:
     handed_over = list(batches(ticks))
     encode = msgspec.json.Encoder().encode
     gc.collect()
-    before_kib = _resident_kib()
+    before_kib = resident_kib()
     chain, told, told_bytes, worst_ns = Chain(rows, DerivedSettings()), 0, 0, 0
     began_ns = time.process_time_ns()
     for at_us, batch in handed_over:
@@ -119,13 +119,8 @@ def derive(rows: Sequence[Derived], load: Load) -> dict[str, Any]:
         "told_per_s": told / load.seconds,
         "told_bytes": told_bytes / max(1, told),
         "longest_batch_ms": worst_ns / 1e6,
-        "resident_mib": (_resident_kib() - before_kib) / 1_024,
+        "resident_mib": (resident_kib() - before_kib) / 1_024,
     }
-
-
-def _resident_kib() -> float:
-    with open("/proc/self/statm") as line:
-        return int(line.read().split()[1]) * resource.getpagesize() / 1_024
 
 
 def kernels(seconds: float) -> dict[str, float]:

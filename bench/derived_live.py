@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import gc
 import os
-import resource
 import sys
 import tempfile
 import time
@@ -25,6 +24,7 @@ from rich.table import Table
 
 from bench.cpu import OTHERS_CORE, SERVER_CORE, cpu_s
 from bench.derived import Load, batches, market
+from bench.resident import resident_kib
 from bench.setting import redis_server
 from bench.verdict import Asked, add_options, at_most, console, keep, table_of
 from feeds.derived import DERIVATIONS
@@ -80,7 +80,7 @@ async def _played(load: Load, feed: DerivedFeed, publisher: Publisher) -> dict[s
     gc.collect()
     gc.freeze()
     running = Running()
-    first_kib = _resident_kib()
+    first_kib = resident_kib()
     warm_up = round(len(due) * _WARM_UP)
     await _offer(due[:warm_up], feed, publisher, running)
     before = cpu_s(os.getpid()), publisher.counts.published, running.offered, time.monotonic()
@@ -103,8 +103,8 @@ async def _played(load: Load, feed: DerivedFeed, publisher: Publisher) -> dict[s
         "unpublished_max": running.held_max,
         "dropped": publisher.counts.dropped,
         "restarts": feed.counts.restarts,
-        "resident_mib": _resident_kib() / 1_024,
-        "grown_mib": (_resident_kib() - first_kib) / 1_024,
+        "resident_mib": resident_kib() / 1_024,
+        "grown_mib": (resident_kib() - first_kib) / 1_024,
         "told": dict(feed.counts.told),
     }
 
@@ -124,11 +124,6 @@ async def _offer(
         running.offered += len(ticks)
         running.waiting_max = max(running.waiting_max, feed.waiting_ticks)
         running.held_max = max(running.held_max, publisher.waiting_ticks)
-
-
-def _resident_kib() -> float:
-    with open("/proc/self/statm") as line:
-        return int(line.read().split()[1]) * resource.getpagesize() / 1_024
 
 
 def asked(runs: Sequence[dict[str, Any]], load: Load) -> list[Asked]:

@@ -6,7 +6,6 @@ process. `python -m bench.models`.
 
 import argparse
 import gc
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,7 @@ from typing import Any, Final
 
 from rich.table import Table
 
+from bench.resident import resident_kib
 from bench.verdict import Asked, add_options, at_most, console, keep, table_of
 from feeds.derived.grade import Grades
 from feeds.derived.models import MODELS, Step, chosen, load
@@ -115,7 +115,7 @@ def restart(pairs: int, seed: int) -> dict[str, Any]:
     rows: Sequence[Payload] = candles(seed, _HISTORY)
     told = {f"candle.1m:agg:P{number}-USD": rows for number in range(pairs)}
     gc.collect()
-    before_kib = _resident_kib()
+    before_kib = resident_kib()
     signals, grades = Signals(DerivedSettings()), Grades(DerivedSettings())
     began_ns = time.process_time_ns()
     signals.restore(told, _START_US)
@@ -126,18 +126,13 @@ def restart(pairs: int, seed: int) -> dict[str, Any]:
         signals.wake(_START_US)
         longest_ns = max(longest_ns, time.process_time_ns() - started_ns)
     spent_s = (time.process_time_ns() - began_ns) / 1e9
-    kib = _resident_kib() - before_kib
+    kib = resident_kib() - before_kib
     return {
         "pairs": pairs,
         "seconds": spent_s,
         "longest_wake_ms": longest_ns / 1e6,
         "mib": kib / 1_024,
     }
-
-
-def _resident_kib() -> float:
-    with open("/proc/self/statm") as line:
-        return int(line.read().split()[1]) * resource.getpagesize() / 1_024
 
 
 def asked(runs: Sequence[dict[str, Any]]) -> list[Asked]:

@@ -37,9 +37,19 @@ class Lease:
     """One venue's, in this process."""
 
     def __init__(
-        self, venue: str, redis: Redis, publisher: Publisher, clock: Clock, *, lease_s: float
+        self,
+        venue: str,
+        redis: Redis,
+        publisher: Publisher,
+        clock: Clock,
+        *,
+        lease_s: float,
+        is_usually_anothers: bool = False,
     ) -> None:
-        """It ends `lease_s` after it was last renewed."""
+        """It ends `lease_s` after it was last renewed.
+
+        `is_usually_anothers`: standing by is no incident.
+        """
         self.venue = venue
         self.redis = redis
         self.is_held = False
@@ -52,6 +62,7 @@ class Lease:
         self._clock = clock
         self._token = ""
         self._has_stood_by = False
+        self._level = logging.INFO if is_usually_anothers else logging.WARNING
         self._is_spoilt = False
         """Its key was seen to be something else; told once."""
         self._in_doubt = asyncio.Event()
@@ -107,7 +118,8 @@ class Lease:
             self._has_stood_by = False
             self.take_overs += was_anothers
             waited_s = self._clock.monotonic_s() - began_s
-            _log.warning("publishing %s now, after %.3g s of standing by", self.venue, waited_s)
+            line = "publishing %s now, after %.3g s of standing by"
+            _log.log(self._level, line, self.venue, waited_s)
 
     async def _keep(self) -> None:
         """Returns when the lease is another's. While Redis is away nobody can take it."""
@@ -150,4 +162,4 @@ class Lease:
     def _say_that_we_stand_by(self) -> None:
         if not self._has_stood_by:
             self._has_stood_by = True
-            _log.warning("standing by for %s: another process publishes it", self.venue)
+            _log.log(self._level, "standing by for %s: another process publishes it", self.venue)

@@ -21,9 +21,9 @@ from feeds.chosen import check_venues, make_derived, make_feed, venue_row
 from feeds.derived_feed import DerivedFeed
 from feeds.errors import BusUnreachableError, SettingError
 from feeds.feed import Feed, TickSink
+from feeds.feeds_at_work import FeedsAtWork
 from feeds.lease import Lease
 from feeds.market import Channel, Clock, Status, Tick
-from feeds.metrics import FeedsAtWork
 from feeds.publisher import Publisher
 from feeds.recall import recall
 from feeds.recording import Row
@@ -116,8 +116,14 @@ async def run_replay(
         leases = {}
         if derived is not None:
             # Where a feeds process runs it holds the lease, and nothing is made of the recording.
-            lease_s = settings.publisher.lease_s
-            leases[derived.name] = Lease(derived.name, redis, publisher, clock, lease_s=lease_s)
+            leases[derived.name] = Lease(
+                derived.name,
+                redis,
+                publisher,
+                clock,
+                lease_s=settings.publisher.lease_s,
+                is_usually_anothers=True,
+            )
             publisher.on_fenced = lambda name: leases[name].doubt()
         await _serve([feed], derived, publisher, clock=clock, stopping=stopping, leases=leases)
         return feed.progress

@@ -29,7 +29,6 @@ from gateway.origins import Origins
 from gateway.plans import PLANS, Plan
 from gateway.requests import HEADER, Requests
 from gateway.rest import EXCEPTION_HANDLERS, REST_ROUTES, Rest, Sources
-from gateway.rest.candle_memory import CandleMemory
 from gateway.rest.readings import Readings
 from gateway.settings import GatewaySettings, TokenSettings
 from gateway.spans import NO_SPANS, Spans
@@ -120,7 +119,6 @@ def _sources(worker: Worker, readings: Readings) -> Sources:
         worker.directory,
         worker.look_up,
         readings,
-        CandleMemory(),
         worker.holders.tickets,
         worker.holders.usage,
         worker.settings.feed_silence_limit_s,

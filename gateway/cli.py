@@ -1,4 +1,4 @@
-"""The `tickgate` command: a table of commands and options. What they do is in `gateway.commands`.
+"""The `tickgate` command: joins what is in `gateway.commands`; alone reads the environment.
 
 Whatever goes wrong that a user or the world can cause is one line on stderr, never a traceback;
 exit status 2: what was typed or set can't work; 1: something that is needed isn't there now.

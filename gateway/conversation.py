@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from feeds.market import Channel, Kind
+from feeds.market import Channel
 from gateway.comeback import Answer, Comeback, Fate
 from gateway.errors import CLOSES, CommandError
 from gateway.limits import Gcra
@@ -29,10 +29,10 @@ from gateway.protocol import (
     Usage,
     UsageReport,
 )
-from gateway.rates import ALL, RATES, served
+from gateway.rates import RATES
 from gateway.script_calls import Unanswered
 from gateway.session import Session
-from gateway.subscription import Subscription
+from gateway.subscription import Subscription, subscription_to
 from gateway.topic import Topic
 from gateway.worker import Worker
 
@@ -288,17 +288,3 @@ class Conversation:
         topics = self._worker.hub.topics
         held = sorted(self._session.channels)
         return Listing(command.id, [self._accepted(topics[name]) for name in held])
-
-
-def subscription_to(kind: Kind, command: Subscribe) -> Subscription:
-    """What a command means for a kind of channel.
-
-    At a rate nothing is lost by overwriting, so there is nothing to announce as a gap; and what is
-    never conflated isn't when its reader is slow, either.
-    """
-    rate, on_lag = served(kind, command.rate), command.on_lag or kind.on_lag
-    if rate != ALL and on_lag == "gap":
-        on_lag = "conflate"
-    elif kind.conflation is None and on_lag == "conflate":
-        on_lag = "gap"
-    return Subscription(rate, on_lag)

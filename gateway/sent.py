@@ -69,6 +69,7 @@ ADDED: Final = {
     "tx": "When it was published, microseconds UTC; absent where another program published it.",
     "gw": "When the gateway handled it, microseconds UTC. Not in answers of REST.",
     "n": "How many messages it stands for, where that is more than one.",
+    "epoch": "Of a candle: the epoch of its seq, where it is not that of `positions`. REST only.",
     "live": "How the pair has moved since, where its price is known. REST only.",
 }
 """What is put into a payload on the way, described."""
@@ -84,6 +85,8 @@ def _sent(kind: str, payload: type[msgspec.Struct], *, counted: bool) -> type[ms
     ]
     if counted:
         fields.append(("n", int | None, None))
+    if kind == "candle":
+        fields.append(("epoch", str | None, None))
     if kind == "signal":
         fields.append(("live", Live | None, None))
     made: type[msgspec.Struct] = msgspec.defstruct(

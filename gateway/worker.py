@@ -4,7 +4,6 @@ Everything that is late or repeats itself happens here, on a few timers for the 
 """
 
 import asyncio
-import contextlib
 import logging
 import math
 import random
@@ -13,15 +12,13 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from feeds.market import Channel, Clock, Moment, Publication, PublicationError, Status, moment
-from feeds.market.bus_names import DIRECTORY_KEY
 from gateway.bus import Bus
 from gateway.bus_listener import Batch
-from gateway.cancelling import stop_if_cancelled
 from gateway.counts import Counts
 from gateway.directory import Directory
+from gateway.directory_reader import DirectoryReader
 from gateway.errors import CLOSES
 from gateway.fanout import Fanout
 from gateway.holders import Holders
@@ -46,9 +43,6 @@ _BEAT_FRESH = 0.8
 """Of the silence after which the bus counts as lost: two of three heartbeats may be late."""
 _DRAIN_SHARE = 0.4
 """Of the time to stop: what is left is for those who don't answer the close."""
-_DIRECTORY_REFRESH_S = 5.0
-_DIRECTORY_FRESH_S = 0.25
-"""However many ask for unknown channels, Redis is asked this often at most."""
 
 _decode_status = msgspec.json.Decoder(Status).decode
 
@@ -82,8 +76,13 @@ class Worker:
         self.outbox_limits = OutboxLimits(
             settings.outbox_bytes_max, settings.outbox_messages_max, settings.outbox_age_max_s
         )
-        self._redis = redis
-        self._refreshing = asyncio.Lock()
+        self._reader = DirectoryReader(
+            self.directory,
+            redis,
+            clock,
+            answer_limit_s=settings.bus_answer_limit_s,
+            on_read=self._listen_to_statuses,
+        )
         self.bus = Bus(
             redis,
             redis_url,
@@ -128,23 +127,12 @@ class Worker:
             group.create_task(self._opener.run(), name="opener")
             group.create_task(self._recaller.run(), name="recaller")
             group.create_task(self._keep_sweeping(), name="sweep")
-            group.create_task(self._keep_directory(), name="directory")
+            group.create_task(self._reader.run(), name="directory")
             group.create_task(self.holders.run(), name="holders")
 
     async def look_up(self, names: Sequence[str]) -> None:
         """Reads the directory again where it lacks a name, and not more often than is fresh."""
-        if all(map(self.directory.knows, names)):
-            return
-        asked_s = self.clock.monotonic_s()
-        limit_s = self.settings.bus_answer_limit_s
-        # Where Redis gives no answer, what was known is still valid; the rest is to be retried.
-        with contextlib.suppress(RedisError, OSError, TimeoutError):
-            async with asyncio.timeout(limit_s), self._refreshing:
-                if self.directory.refreshed_s < asked_s:
-                    # Waited for, not left out: a channel may have begun since the last reading.
-                    age_s = self.clock.monotonic_s() - self.directory.refreshed_s
-                    await asyncio.sleep(_DIRECTORY_FRESH_S - age_s)
-                    await self._refresh_directory()
+        await self._reader.look_up(names)
 
     async def open(self, channels: Sequence[Channel]) -> None:
         """Has the hub listen to channels, and to their feeds; `is_open` tells the result."""
@@ -214,8 +202,7 @@ class Worker:
 
     async def _on_return(self) -> None:
         await self._opener.resume_all()
-        async with asyncio.timeout(self.settings.bus_answer_limit_s):
-            await self._refresh_directory()
+        await self._reader.read()
         at = moment(self.clock)
         self.states.bus_returned(at.monotonic_s)
         self._stand_all(at)
@@ -231,25 +218,12 @@ class Worker:
             self._stand(name, at)
         self._pace.flush(at)
 
-    async def _refresh_directory(self) -> None:
-        names = await self._redis.smembers(DIRECTORY_KEY)
-        texts = (name.decode(errors="replace") for name in names if isinstance(name, bytes))
-        self.directory.fill(texts, self.clock.monotonic_s())
+    def _listen_to_statuses(self) -> None:
+        """Of watched venues: perhaps a feed has begun only after its channels were opened."""
         for venue in self._watched_venues():
-            # Perhaps its feed has begun only after its channels were opened.
             status = status_channel(venue)
             if status.name in self.directory and status.name not in self.hub.topics:
                 self._opener.begin(status)
-
-    async def _keep_directory(self) -> None:
-        while True:
-            stop_if_cancelled()
-            await asyncio.sleep(_DIRECTORY_REFRESH_S)
-            try:
-                async with asyncio.timeout(self.settings.bus_answer_limit_s):
-                    await self._refresh_directory()
-            except (RedisError, OSError, TimeoutError):
-                continue  # the bus says so already, and old names stay valid
 
     def leave(self, session: Session) -> None:
         """A session that is over."""

@@ -149,6 +149,7 @@ async def test_ctrl_c_ends_it_without_a_traceback_and_without_a_plot(tmp_path: P
         *COMMAND, "backtest", str(long), "--pair", "BTC-USD",
         env=environment(tmp_path), cwd=tmp_path,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        preexec_fn=_hears_ctrl_c,
     )  # fmt: skip
     try:
         await until(lambda: _has_open(process.pid, long), LIMIT_S)
@@ -161,6 +162,11 @@ async def test_ctrl_c_ends_it_without_a_traceback_and_without_a_plot(tmp_path: P
             await process.wait()
     assert (process.returncode, out, err.strip()) == (130, b"", b"")
     assert not (tmp_path / "backtest.png").exists()
+
+
+def _hears_ctrl_c() -> None:
+    """Also where the tests run in the background: a shell has SIGINT ignored there."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _has_open(pid: int, path: Path) -> bool:

@@ -12,10 +12,11 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+from feeds.feeds_at_work import FeedsAtWork
 from feeds.lease import Lease
 from feeds.market import Channel, Publication, SystemClock, Tick, Trade
 from feeds.market.bus_names import head_key, lease_keys, log_key
-from feeds.metrics import METRICS, FeedsAtWork
+from feeds.metrics import METRICS
 from feeds.publisher import Publisher
 from feeds.settings import PublisherSettings
 from tests.conftest import RedisServer

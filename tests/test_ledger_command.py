@@ -133,6 +133,19 @@ def test_a_report_sets_the_model_beside_its_baselines_and_says_what_it_shows(
     assert told.splitlines()[-1].startswith("no edge shown: ")
 
 
+@pytest.mark.parametrize("columns", ["80", "40"])
+def test_no_figure_of_a_report_is_cut_and_a_table_fits_80_columns(
+    ledger: Tickgate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    kept(tmp_path)
+    monkeypatch.setenv("COLUMNS", columns)
+    status, told, _ = ledger("report")
+    rows = ("the model ", "always long ", "coin flip ", "last move continues ")
+    lengths = [len(line) for line in told.splitlines() if line.startswith(rows)]
+    assert (status, len(lengths), told.count("…")) == (0, 8, 0)
+    assert max(lengths) <= 80
+
+
 def test_a_report_of_one_pair_may_be_json(ledger: Tickgate, tmp_path: Path) -> None:
     kept(tmp_path)
     status, told, _ = ledger("report", "--pair", "ETH-USD", "--json")

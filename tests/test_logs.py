@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 import uvloop
+from starlette.applications import Starlette
 
 from gateway.log_context import id_from, request_id
 from gateway.logs import JsonLines, Repeats, Sentences
@@ -156,6 +157,18 @@ async def test_an_answer_names_its_request_and_so_does_the_line_about_it(
     assert re.fullmatch(r"[0-9a-f]{16}", forged.headers["x-request-id"])
     assert "answered method=GET path=/v1/usage status=401" in caplog.text
     assert "path=/nowhere status=404" in caplog.text
+
+
+async def test_an_answer_to_a_request_at_which_we_failed_names_it_too(
+    gateway: GatewayServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    application = gateway.server.config.app
+    assert isinstance(application, Starlette)
+    application.state.rest = None
+    failed = await asked(gateway.port, "GET", "/v1/usage", {"X-Request-Id": "from-the-proxy-2"})
+    assert (failed.status, failed.body["code"]) == (500, "internal")
+    assert failed.headers["x-request-id"] == "from-the-proxy-2"
+    assert "Exception in ASGI application" in caplog.text
 
 
 async def test_a_connection_is_known_by_its_session_from_its_first_line_to_its_last(

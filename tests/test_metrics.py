@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
+from feeds.feeds_at_work import FeedsAtWork
 from feeds.market import SystemClock
 from feeds.market.bus_names import topic
 from feeds.market.metric import DELAY_BOUNDS_S, Histogram
 from feeds.metrics import METRICS as FEEDS_METRICS
-from feeds.metrics import FeedsAtWork
 from feeds.run import run_feeds
 from feeds.settings import ConnectionSettings, FeedSettings, VenueSettings
 from gateway.admin import PROCESS_METRICS, Table

@@ -22,10 +22,10 @@ from feeds.market import (
     Tick,
     TrackRecord,
 )
+from feeds.market.bus_names import TRACK_RECORDS_KEY
 from gateway.app import create_app
 from gateway.openapi import openapi
 from gateway.problems import PROBLEMS
-from gateway.rest.readings import TRACK_RECORDS_KEY
 from gateway.rest.routes import REST
 from gateway.settings import GatewaySettings
 from tests.conftest import in_one_task

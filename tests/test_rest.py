@@ -15,7 +15,6 @@ from gateway.keys import Holder
 from gateway.limit_store import LimitStore
 from gateway.plans import PLANS
 from gateway.rest import EXCEPTION_HANDLERS, REST_ROUTES, Rest, Sources
-from gateway.rest.candle_memory import CandleMemory
 from gateway.rest.readings import Readings
 from gateway.tickets import Tickets
 from gateway.usage import Ledger, Month
@@ -53,7 +52,6 @@ class Gateway:
             Directory(),
             look_up,
             Readings(redis),
-            CandleMemory(),
             self.tickets,
             usage_of,
             3.0,

@@ -8,8 +8,7 @@ import pytest
 from redis.asyncio import Redis
 
 from feeds.market import Channel, Price, Reference, Share, Signal, Status, Tick, TrackRecord
-from feeds.market.bus_names import DIRECTORY_KEY
-from gateway.rest.readings import TRACK_RECORDS_KEY
+from feeds.market.bus_names import DIRECTORY_KEY, TRACK_RECORDS_KEY
 from tests.conftest import RedisServer, in_one_task
 from tests.gateway_server import GatewayServer, Publishing, changed, gateway_on, publish_custom
 from tests.rest_client import all_pages, got, refused, rest

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parent.parent
-LIMIT_S = 10.0
+LIMIT_S = 30.0
 
 PROGRAM = """
 import asyncio, os, signal, sys

@@ -1,7 +1,8 @@
 """Question: do those who ask for history disturb those who listen?
 
 The same loads on one gateway with nobody asking and with 50 requests/s beside, for candles of 16
-channels that keep 1,000 messages each: interleaved, p99 and CPU as ratios of neighbours.
+channels that keep 1,000 messages and 1,000 final candles each: interleaved, p99 and CPU as ratios
+of neighbours.
 The asker shares its core with client, publisher and Redis. Needs a C compiler.
 `python -m bench.fanout.history`.
 """
@@ -53,7 +54,10 @@ async def prepared(path: str) -> str:
         names = [candle_channel(number) for number in range(CHANNELS)]
         await redis.sadd(DIRECTORY_KEY, *names)
         for name in names:
-            told = [_payload(number) for number in range(MESSAGES)]
+            # Whole minutes, of which bus.lua keeps each, and then what a stream keeps.
+            finals = [_payload(number * _MESSAGES_EACH - 1) for number in range(1, MESSAGES + 1)]
+            first = MESSAGES * _MESSAGES_EACH
+            told = finals + [_payload(first + number) for number in range(MESSAGES)]
             arguments: list[str | int | bytes] = ["", 0, MESSAGES, "-", len(told), *told]
             await redis.eval(BUS_SCRIPT, 2, head_key(name), log_key(name), *arguments)
         return (await KeyStore(redis, SystemClock()).create("history", "unlimited"))[1]

@@ -38,7 +38,7 @@ class Bars:
     """A Derivation: final candles of venues in, those of all of them together out."""
 
     def __init__(self, interval: str) -> None:
-        (self._level,) = (n for n, each in enumerate(INTERVALS) if each.name == interval)
+        (self._level,) = (level for level, each in enumerate(INTERVALS) if each.name == interval)
         self._kind = f"candle.{interval}"
         self._length_us = INTERVALS[self._level].length_us
         self._pairs: dict[str, _Pair] = {}
@@ -73,8 +73,8 @@ class Bars:
 
     def next_us(self) -> int | None:
         """The end of the first interval that has none yet."""
-        ends = [p.next_us + self._length_us for p in self._pairs.values() if p.flat < FLAT_MAX]
-        return min(ends, default=None)
+        open_pairs = (pair for pair in self._pairs.values() if pair.flat < FLAT_MAX)
+        return min((pair.next_us + self._length_us for pair in open_pairs), default=None)
 
     def restore(self, told: Mapping[str, Sequence[Payload]], now_us: int) -> None:
         """Nothing: a recording is read from its beginning."""

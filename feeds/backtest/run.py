@@ -140,7 +140,8 @@ def _quoting(sources: Sequence[Source], pair: str | None) -> int:
 def _of_pair(events: Iterator[Event], pair: str | None) -> Iterator[Event]:
     """Without other pairs' trades and candles; their quotes may be votes by conversion."""
     for at_us, ticks in events:
-        yield Event(at_us, ticks if pair is None else [t for t in ticks if _counts(t, pair)])
+        some = ticks if pair is None else [tick for tick in ticks if _counts(tick, pair)]
+        yield Event(at_us, some)
 
 
 def _counts(tick: Tick, pair: str) -> bool:
@@ -152,7 +153,7 @@ def _equities(heard: Heard, models: Sequence[str], cost_bps: float) -> dict[str,
     signals = heard.signals
     for pair, marks in heard.marks.items():
         for model in models:
-            its = [s for s in signals if s.model == model and f":{pair}:" in s.id]
+            its = [one for one in signals if one.model == model and f":{pair}:" in one.id]
             if its:
                 equities.setdefault(pair, []).append(equity(model, marks, its, cost_bps))
     return equities

@@ -8,6 +8,7 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Final, NamedTuple
 
 from feeds.market import Candle
+from feeds.market.digits import written
 
 _EXACT: Final = Context(prec=300)
 """Sums and products of any decimals that a venue writes, without rounding."""
@@ -112,7 +113,7 @@ class Bar:
             return self.close
         decimals = max(_decimals(self.high), _decimals(self.low)) + _AVERAGE_DIGITS
         exact = _DIVIDING.divide(self.quote_volume, self.volume)
-        return _plain(exact.quantize(Decimal((0, (1,), -decimals)), ROUND_HALF_EVEN, _EXACT))
+        return written(exact.quantize(Decimal((0, (1,), -decimals)), ROUND_HALF_EVEN, _EXACT))
 
     def candle(self, *, final: bool, correction: bool = False) -> Candle:
         """As it is told."""
@@ -122,10 +123,10 @@ class Bar:
             self.high,
             self.low,
             self.close,
-            _plain(self.volume),
-            _plain(self.quote_volume),
+            written(self.volume),
+            written(self.quote_volume),
             self.average(),
-            _plain(self.buy_volume),
+            written(self.buy_volume),
             self.trades,
             final,
             self.version,
@@ -152,9 +153,3 @@ class Bar:
 
 def _decimals(digits: str) -> int:
     return len(digits.partition(".")[2])
-
-
-def _plain(number: Decimal) -> str:
-    """Without zeros at the end."""
-    text = f"{number:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text

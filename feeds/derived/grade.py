@@ -5,9 +5,9 @@ has shown nothing weighs nothing, and where nobody has shown anything every pair
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from heapq import heappop, heappush
 from typing import Final
 
+from feeds.derived.agenda import Agenda
 from feeds.derived.derivation import AGGREGATE, Derived
 from feeds.derived.models import chosen
 from feeds.derived.settings import DerivedSettings
@@ -45,7 +45,7 @@ class _Record:
 class _Pair:
     """What the models say of a pair, what was told of that, and when it is due again."""
 
-    __slots__ = ("channel", "due_us", "received_us", "said", "told", "told_us")
+    __slots__ = ("channel", "received_us", "said", "told", "told_us")
 
     def __init__(self, symbol: str) -> None:
         self.channel = Channel("grade", AGGREGATE, symbol)
@@ -53,7 +53,6 @@ class _Pair:
         """By model: a score, and until when it holds."""
         self.told: object = None
         self.told_us = _NEVER_US
-        self.due_us: int | None = None
         self.received_us: int | None = None
 
     def hear(self, signal: Signal) -> None:
@@ -85,8 +84,7 @@ class Grades:
         self._is_new = False
         """Whether a record has grown since it was weighed."""
         self._pairs: dict[str, _Pair] = {}
-        self._due: list[tuple[int, int, _Pair]] = []
-        self._pushed = 0
+        self._due: Agenda[_Pair] = Agenda()
 
     def take(self, ticks: Iterable[Tick], now_us: int) -> list[Tick]:
         """Nothing at once that may wait for `wake`, which follows."""
@@ -100,7 +98,7 @@ class Grades:
 
     def next_us(self) -> int | None:
         """When the first is due."""
-        due = self._due[0][0] if self._due else None
+        due = self._due.next_us()
         if not self._is_new:
             return due
         weighing_us = self._weighed_us + self._interval_us
@@ -132,17 +130,14 @@ class Grades:
         if pair is None:
             pair = self._pairs[symbol] = _Pair(symbol)
         pair.hear(payload)
-        self._schedule(pair, max(now_us, pair.told_us + self._interval_us))
+        self._due.put(pair, max(now_us, pair.told_us + self._interval_us))
 
     def _told(self, now_us: int) -> list[Tick]:
         if self._is_new and now_us >= self._weighed_us + self._interval_us:
             self._weigh(now_us)
         told: list[Tick] = []
-        while self._due and self._due[0][0] <= now_us:
-            due_us, _, pair = heappop(self._due)
-            if pair.due_us == due_us:
-                pair.due_us = None
-                self._tell(pair, now_us, told)
+        for pair in self._due.take_due(now_us):
+            self._tell(pair, now_us, told)
         return told
 
     def _weigh(self, now_us: int) -> None:
@@ -151,7 +146,7 @@ class Grades:
         before, self._weights = self._weights, self._weighed()
         if self._weights != before:
             for pair in self._pairs.values():
-                self._schedule(pair, max(now_us, pair.told_us + self._interval_us))
+                self._due.put(pair, max(now_us, pair.told_us + self._interval_us))
 
     def _weighed(self) -> dict[str, float]:
         """Each model's share of what all have shown."""
@@ -167,7 +162,7 @@ class Grades:
         says = (grade, scores, weights)
         ends_us = pair.ends_us(now_us)
         if ends_us is not None:
-            self._schedule(pair, max(ends_us, now_us + self._interval_us))
+            self._due.put(pair, max(ends_us, now_us + self._interval_us))
         if says == pair.told:
             return
         pair.told, pair.told_us = says, now_us
@@ -177,12 +172,6 @@ class Grades:
         )
         payload = Grade(grade, parts, now_us, VERSION, self._simulated, pair.received_us)
         told.append(Tick(pair.channel, payload))
-
-    def _schedule(self, pair: _Pair, at_us: int) -> None:
-        if pair.due_us is None or at_us < pair.due_us:
-            pair.due_us = at_us
-            self._pushed += 1
-            heappush(self._due, (at_us, self._pushed, pair))
 
 
 def _share(record: _Record) -> float | None:

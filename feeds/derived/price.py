@@ -5,9 +5,9 @@ Quotes in another currency vote through our own price of the two currencies, or 
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from heapq import heappop, heappush
 from typing import Final, NamedTuple
 
+from feeds.derived.agenda import Agenda
 from feeds.derived.derivation import AGGREGATE, NO_MARKETS, Derived
 from feeds.derived.median import METHOD
 from feeds.derived.price_rule import VERSION, Outcome, Rule, counted, unit_of
@@ -29,7 +29,7 @@ class _Pair:
     """One channel: its voters, what was told last, and when it is due again."""
 
     __slots__ = (
-        "channel", "computed_us", "due_us", "had_price", "newest", "seats", "told", "told_us",
+        "channel", "computed_us", "had_price", "newest", "seats", "told", "told_us",
     )  # fmt: skip
 
     def __init__(self, channel: Channel) -> None:
@@ -42,7 +42,6 @@ class _Pair:
         self.told: object = None
         """What must change for another message before it is time to repeat the last one."""
         self.had_price = False
-        self.due_us: int | None = None
 
     def seat(self, market: Market, through: "_Pair | None") -> None:
         """Those that vote without a conversion come first, as they have the right of way."""
@@ -78,8 +77,7 @@ class Consolidation:
         self._pairs: dict[tuple[str, str], _Pair] = {}
         self._by_venue: dict[str, list[tuple[Market, list[_Pair]]]] = {}
         self._statuses: dict[str, Status] = {}
-        self._due: list[tuple[int, int, _Pair]] = []
-        self._pushed = 0
+        self._due: Agenda[_Pair] = Agenda()
 
     def take(self, ticks: Iterable[Tick], now_us: int) -> list[Tick]:
         """The prices of those pairs that moved and may be told again."""
@@ -100,7 +98,7 @@ class Consolidation:
         for pair in moved:
             free_us = pair.computed_us + self._interval_us
             if now_us < free_us:
-                self._schedule(pair, free_us)
+                self._due.put(pair, free_us)
             elif (tick_out := self._tell(pair, now_us)) is not None:
                 told.append(tick_out)
         return told
@@ -108,18 +106,15 @@ class Consolidation:
     def wake(self, now_us: int) -> list[Tick]:
         """The prices that are due: moved a moment ago, or not for a while."""
         told: list[Tick] = []
-        while self._due and self._due[0][0] <= now_us:
-            due_us, _, pair = heappop(self._due)
-            if pair.due_us == due_us:
-                pair.due_us = None
-                tick = self._tell(pair, now_us)
-                if tick is not None:
-                    told.append(tick)
+        for pair in self._due.take_due(now_us):
+            tick = self._tell(pair, now_us)
+            if tick is not None:
+                told.append(tick)
         return told
 
     def next_us(self) -> int | None:
         """When the first pair is due."""
-        return self._due[0][0] if self._due else None
+        return self._due.next_us()
 
     def restore(self, told: Mapping[str, Sequence[Payload]], now_us: int) -> None:
         """Nothing: an old price is no price."""
@@ -169,12 +164,6 @@ class Consolidation:
                 pairs += its
         return pairs
 
-    def _schedule(self, pair: _Pair, at_us: int) -> None:
-        if pair.due_us is None or at_us < pair.due_us:
-            pair.due_us = at_us
-            self._pushed += 1
-            heappush(self._due, (at_us, self._pushed, pair))
-
     def _tell(self, pair: _Pair, now_us: int) -> Tick | None:
         """Computes it; None where that says nothing new and it is not yet time to repeat it."""
         pair.computed_us = now_us
@@ -183,11 +172,12 @@ class Consolidation:
         says = (found, poll.outs)
         repeat_us = pair.told_us + self._repeat_us
         if says == pair.told and now_us < repeat_us:
-            self._schedule(pair, repeat_us)
+            self._due.put(pair, repeat_us)
             return None
-        pair.told, pair.told_us, pair.due_us = says, now_us, None
+        pair.told, pair.told_us = says, now_us
+        self._due.drop(pair)
         pair.had_price = pair.had_price or found is not None
-        self._schedule(pair, now_us + self._repeat_us)
+        self._due.put(pair, now_us + self._repeat_us)
         return Tick(pair.channel, self._price(pair, poll, now_us))
 
     def _poll(self, pair: _Pair, now_us: int) -> _Poll:

@@ -47,3 +47,9 @@ def positive(text: str) -> str:
     if is_zero(plain):
         raise DigitsError(f"must be more than zero: {text[:40]!r}", "not_positive")
     return plain
+
+
+def written(number: Decimal) -> str:
+    """A sum of ours as digits: plain, without zeros at the end."""
+    text = f"{number:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text

@@ -232,9 +232,11 @@ def _report(done: Backtest, records: list[TrackRecord], plot: str | None) -> Rep
         done.faults.lines,
         records,
         [
-            ReportedEquity(e.model, pair, e.followed[-1] - 1, e.held[-1] - 1, min(e.drawdowns))
+            ReportedEquity(
+                one.model, pair, one.followed[-1] - 1, one.held[-1] - 1, min(one.drawdowns)
+            )
             for pair, some in done.equities.items()
-            for e in some
+            for one in some
         ],
         first_us,
         last_us,

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Coroutine, Mapping
-from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import click
@@ -17,6 +16,7 @@ from gateway.commands.options import environment, with_settings
 from gateway.commands.parameters import duration, patterns
 from gateway.commands.redis_access import ANSWER_LIMIT_S, in_time, redis_of
 from gateway.commands.settings import Settings
+from gateway.commands.times import time_of
 from gateway.key_store import KeyBusyError, KeyStore
 from gateway.keys import KeyRecord
 from gateway.limit_store import LimitStore
@@ -116,7 +116,7 @@ def create_key(
             return await store.create(label, plan, expires_in_s=expires_in_s, channels=channels)
 
     record, key = asyncio.run(create())
-    until = "" if record.expires_us is None else f", until {_time(record.expires_us)}"
+    until = "" if record.expires_us is None else f", until {time_of(record.expires_us)}"
     click.echo(f"key {record.id} ({record.plan}{until}); it is shown only now:", err=True)
     click.echo(key)
 
@@ -135,7 +135,7 @@ def list_keys(settings: Settings, environ: Mapping[str, str]) -> None:
         table.add_column("channels", overflow="fold")
     now_us = SystemClock().now_ns() // 1_000
     for record in records:
-        row = [record.id, record.label, record.plan, _time(record.created_us)]
+        row = [record.id, record.label, record.plan, time_of(record.created_us)]
         row.append(_state(record, now_us))
         if has_channels:
             row.append(" ".join(record.channels or ("*",)))
@@ -170,7 +170,7 @@ def rotate_key(settings: Settings, environ: Mapping[str, str], key_id: str, over
         message = f"the key {key_id} is revoked or has expired: make another one"
         raise CommandFailure(message, STATUS_MISTAKE)
     record, key = rotated
-    fate = "is over" if not overlap_s else f"is good until {_time(record.previous_until_us)}"
+    fate = "is over" if not overlap_s else f"is good until {time_of(record.previous_until_us)}"
     click.echo(f"key {record.id}: the one before {fate}; the new one is shown only now:", err=True)
     click.echo(key)
 
@@ -212,13 +212,9 @@ def _state(record: KeyRecord, now_us: int) -> str:
     match record.state(now_us):
         case "revoked":
             assert record.revoked_us is not None
-            return f"revoked {_time(record.revoked_us)}"
+            return f"revoked {time_of(record.revoked_us)}"
         case "expired":
             assert record.expires_us is not None
-            return f"expired {_time(record.expires_us)}"
+            return f"expired {time_of(record.expires_us)}"
         case _:
-            return "valid" if record.expires_us is None else f"until {_time(record.expires_us)}"
-
-
-def _time(us: int) -> str:
-    return f"{datetime.fromtimestamp(us / 1e6, UTC):%Y-%m-%d %H:%M:%S} UTC"
+            return "valid" if record.expires_us is None else f"until {time_of(record.expires_us)}"

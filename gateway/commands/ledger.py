@@ -1,7 +1,6 @@
 """`tickgate ledger`: whether the record of signals is whole, and what it comes to."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, Literal
 
@@ -19,6 +18,7 @@ from gateway.commands.failure import STATUS_MISTAKE, STATUS_WORLD, CommandFailur
 from gateway.commands.ledger_table import write_records
 from gateway.commands.options import end_with, with_settings
 from gateway.commands.settings import Settings
+from gateway.commands.times import time_of
 
 STATUS_WRONG: Final[Literal[1]] = STATUS_WORLD
 
@@ -150,7 +150,7 @@ def _write(told: Verification, console: Console) -> None:
     lines = [line]
     if told.ledger is not None:
         of = "a simulated market" if told.simulated else "live markets"
-        lines.append(Text(f"  ledger {told.ledger} of {of}, since {_time(told.created_us or 0)}"))
+        lines.append(Text(f"  ledger {told.ledger} of {of}, since {time_of(told.created_us or 0)}"))
     counts = f"{told.signals:,} signals, {told.outcomes:,} outcomes"
     until = "" if told.wrong is None else " up to there"
     lines.append(Text(f"  {told.entries:,} entries{until}: {counts}"))
@@ -173,7 +173,3 @@ def _remarks(words: str, remarks: Remarks) -> list[Text]:
     if remarks.count > len(remarks.first):
         lines.append(Text("    …", "yellow"))
     return lines
-
-
-def _time(at_us: int) -> str:
-    return f"{datetime.fromtimestamp(at_us / 1e6, UTC):%Y-%m-%d %H:%M:%S} UTC"

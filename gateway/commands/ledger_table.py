@@ -1,13 +1,14 @@
 """Track records as a person reads them: each beside its baselines, with its verdict in words."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from rich.console import Console
+from rich.segment import Segments
 from rich.table import Table
 from rich.text import Text
 
 from feeds.market import Baseline, Share, TrackRecord
+from gateway.commands.times import minute_of
 from gateway.watch_board import printable
 
 _DIM, _GOOD, _BOLD = "dim", "bold green", "bold"
@@ -24,7 +25,8 @@ def write_records(records: Sequence[TrackRecord], console: Console) -> None:
             console.print()
         console.print(_heading(record))
         # A figure is never cut: where the terminal is too narrow, a line goes on in the next one.
-        console.print(_table(record), width=_WIDTH_MAX, crop=False)
+        table = console.render(_table(record), console.options.update_width(_WIDTH_MAX))
+        console.print(Segments(table), end="", crop=False)
         for line in _lines(record):
             write_line(line, console)
 
@@ -41,7 +43,7 @@ def _heading(record: TrackRecord) -> Text:
         line.append("  simulated market", "yellow")
     if record.from_us is not None:
         until_us = record.until_us or record.from_us
-        line.append(f"  {_time(record.from_us)} to {_time(until_us)} UTC", _DIM)
+        line.append(f"  {minute_of(record.from_us)} to {minute_of(until_us)} UTC", _DIM)
     return line
 
 
@@ -96,7 +98,3 @@ def _edge(baseline: Baseline) -> tuple[str, str]:
 
 def _percent(share: float | None) -> str:
     return "-" if share is None else f"{share:+.3%}"
-
-
-def _time(at_us: int) -> str:
-    return f"{datetime.fromtimestamp(at_us / 1e6, UTC):%Y-%m-%d %H:%M}"

@@ -14,8 +14,9 @@ import uvloop
 from redis.asyncio import Redis
 
 from feeds.bus_line import BusLine
+from feeds.feeds_at_work import FeedsAtWork
 from feeds.market import Clock, SystemClock
-from feeds.metrics import METRICS, FeedsAtWork
+from feeds.metrics import METRICS
 from feeds.run import run_feeds
 from gateway.admin import AdminListener, ProcessName, Table
 from gateway.admin_token import FILE

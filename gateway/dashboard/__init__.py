@@ -4,14 +4,14 @@ A page is a client of the public protocol like any other: nothing here knows a k
 Everything is read and compressed once; no request touches a file.
 """
 
-import gzip
-import hashlib
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
+
+from gateway.served_file import ServedFile
 
 _PAGES: Final = Path(__file__).parent / "pages"
 _ASSETS: Final = Path(__file__).parent / "assets"
@@ -56,26 +56,6 @@ A browser gets a dashboard here.
 """
 
 
-class Served(NamedTuple):
-    """One file as it is sent."""
-
-    media_type: str
-    plain: bytes
-    packed: bytes
-    """gzip."""
-    tag: str
-
-    def answer(self, request: Request) -> Response:
-        headers = HEADERS | {"ETag": self.tag, "Vary": "Accept, Accept-Encoding"}
-        if self.tag in request.headers.get("if-none-match", ""):
-            return Response(status_code=304, headers=headers)
-        body = self.plain
-        if "gzip" in request.headers.get("accept-encoding", "") and len(self.packed) < len(body):
-            headers["Content-Encoding"] = "gzip"
-            body = self.packed
-        return Response(body, headers=headers, media_type=self.media_type)
-
-
 def dashboard_routes() -> list[BaseRoute]:
     """Of the public port: the page, and what it is made of."""
     page = _read(_PAGES / "index.html")
@@ -83,7 +63,7 @@ def dashboard_routes() -> list[BaseRoute]:
     async def front(request: Request) -> Response:
         # Whoever asks from a terminal is told how to go on there.
         if "text/html" in request.headers.get("accept", ""):
-            return page.answer(request)
+            return page.answer(request, HEADERS)
         return PlainTextResponse(_NO_PAGE, headers={"Vary": "Accept"})
 
     return [Route("/", front), _assets_route()]
@@ -94,7 +74,7 @@ def keys_routes() -> list[BaseRoute]:
     page = _read(_PAGES / "keys.html")
 
     async def front(request: Request) -> Response:
-        return page.answer(request)
+        return page.answer(request, HEADERS)
 
     return [Route("/", front), _assets_route()]
 
@@ -110,12 +90,10 @@ def _assets_route() -> Route:
         found = files.get(request.path_params["path"])
         if found is None:
             return PlainTextResponse("There is no such file.\n", 404)
-        return found.answer(request)
+        return found.answer(request, HEADERS)
 
     return Route("/assets/{path:path}", asset)
 
 
-def _read(path: Path) -> Served:
-    plain = path.read_bytes()
-    tag = f'"{hashlib.sha256(plain).hexdigest()[:20]}"'
-    return Served(_MEDIA_TYPES[path.suffix], plain, gzip.compress(plain, 9, mtime=0), tag)
+def _read(path: Path) -> ServedFile:
+    return ServedFile.of(_MEDIA_TYPES[path.suffix], path.read_bytes())

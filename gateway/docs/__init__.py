@@ -4,12 +4,10 @@ Nothing on the page comes from another host, and it has no script.
 """
 
 import asyncio
-import gzip
-import hashlib
 from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 from starlette.requests import Request
@@ -19,6 +17,7 @@ from starlette.routing import Route
 from gateway.asyncapi import asyncapi
 from gateway.docs.page import page
 from gateway.openapi import openapi
+from gateway.served_file import ServedFile
 
 _HEADERS: Final = {
     "Content-Security-Policy": "; ".join(
@@ -35,58 +34,38 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     # Kept, and asked for each time: a new version has other documents.
     "Cache-Control": "no-cache",
-    "Vary": "Accept-Encoding",
 }
 
 
-class _Made(NamedTuple):
-    media_type: str
-    plain: bytes
-    packed: bytes
-    tag: str
+@cache
+def _style() -> ServedFile:
+    return ServedFile.of("text/css", (Path(__file__).parent / "docs.css").read_bytes())
 
 
 @cache
-def _style() -> _Made:
-    return _made("text/css", (Path(__file__).parent / "docs.css").read_bytes())
+def _openapi() -> ServedFile:
+    return ServedFile.of("application/json", _pretty(openapi()))
 
 
 @cache
-def _openapi() -> _Made:
-    return _made("application/json", _pretty(openapi()))
+def _asyncapi() -> ServedFile:
+    return ServedFile.of("application/json", _pretty(asyncapi()))
 
 
 @cache
-def _asyncapi() -> _Made:
-    return _made("application/json", _pretty(asyncapi()))
-
-
-@cache
-def _page() -> _Made:
-    return _made("text/html", page(openapi(), asyncapi()).encode())
+def _page() -> ServedFile:
+    return ServedFile.of("text/html", page(openapi(), asyncapi()).encode())
 
 
 def _pretty(document: object) -> bytes:
     return msgspec.json.format(msgspec.json.encode(document))
 
 
-def _made(media_type: str, plain: bytes) -> _Made:
-    tag = f'"{hashlib.blake2b(plain, digest_size=12).hexdigest()}"'
-    return _Made(media_type, plain, gzip.compress(plain, 9, mtime=0), tag)
-
-
-def _endpoint(make: Callable[[], _Made]) -> Callable[[Request], Awaitable[Response]]:
+def _endpoint(make: Callable[[], ServedFile]) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         # 50 ms the first time, in which others are served.
         made = await asyncio.to_thread(make)
-        headers = _HEADERS | {"ETag": made.tag}
-        if made.tag in request.headers.get("if-none-match", ""):
-            return Response(None, 304, headers)
-        body = made.plain
-        if "gzip" in request.headers.get("accept-encoding", ""):
-            headers["Content-Encoding"] = "gzip"
-            body = made.packed
-        return Response(body, 200, headers, made.media_type)
+        return made.answer(request, _HEADERS)
 
     return endpoint
 

@@ -17,9 +17,11 @@ from starlette.routing import Route
 from gateway.admission import Admission
 from gateway.keys import Holder
 from gateway.limit_store import LimitStore, month_at
+from gateway.log_context import request_id
 from gateway.plans import Plan
 from gateway.problems import MEDIA_TYPE, Refusal
 from gateway.rate_headers import rate_headers
+from gateway.requests import HEADER
 from gateway.rest.call import Call, Sources
 from gateway.rest.parameters import ParameterError, parsed
 from gateway.rest.routes import REST, RestRoute
@@ -108,7 +110,8 @@ async def _told(_: Request, error: Exception) -> Response:
 
 async def _failed(_: Request, __: Exception) -> Response:
     """A failure of ours; the server logs it."""
-    return _refused(Refusal("internal"))
+    # Starlette answers it outside of all middleware, of which ours gives the others their id.
+    return _refused(Refusal("internal", headers={HEADER: request_id.get()}))
 
 
 EXCEPTION_HANDLERS: Final = {HTTPException: _told, Exception: _failed}

@@ -59,7 +59,8 @@ class CandlePage(msgspec.Struct, Generic[M], frozen=True):
 
     messages: tuple[M, ...]
     positions: dict[str, Position]
-    """Of a first page: where its channel was, as `since` of a subscription takes it."""
+    """Of a first page: where its channel was, as `since` of a subscription takes it. A candle of
+    an earlier epoch, in which its `seq` counts, says so in `epoch`."""
     next: str | None
     """The cursor of the next page; null: this is the last one."""
     kept_from: int | None

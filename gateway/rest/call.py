@@ -12,7 +12,6 @@ from gateway.grants import Grant
 from gateway.keys import Holder
 from gateway.plans import Plan
 from gateway.problems import Refusal
-from gateway.rest.candle_memory import CandleMemory
 from gateway.rest.cursor import CursorError, decode
 from gateway.rest.readings import Readings
 from gateway.tickets import Tickets
@@ -31,7 +30,6 @@ class Sources(NamedTuple):
     look_up: Callable[[Sequence[str]], Awaitable[None]]
     """Reads the directory again, where it lacks a name."""
     readings: Readings
-    candles: CandleMemory
     tickets: Tickets
     usage_of: Callable[[str], Awaitable[Month]]
     """Raises Unanswered."""

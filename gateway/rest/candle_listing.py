@@ -27,7 +27,6 @@ class _Told(msgspec.Struct, frozen=True, gc=False):
     """The little of a candle that is needed."""
 
     start: int
-    final: bool = False
     correction: bool = False
 
 
@@ -48,18 +47,21 @@ class CandleListing:
         """From there on no interval is unknown. What begins before is a correction, whose candle
         may be kept no more, or still to be read."""
 
-    def take(self, publications: Iterable[Publication]) -> None:
-        """What is no candle is left out: any program may publish."""
+    def take(self, publications: Iterable[Publication]) -> bool:
+        """Whether one of them is a candle, and no correction. What is neither is left out: any
+        program may publish."""
+        has_one = False
         for publication in publications:
             try:
                 told = _decode(publication.payload)
             except msgspec.DecodeError:
                 continue
             self._newest.setdefault(told.start, publication)
-            if not told.correction and (
-                self.kept_from_us is None or told.start < self.kept_from_us
-            ):
-                self.kept_from_us = told.start
+            if not told.correction:
+                has_one = True
+                if self.kept_from_us is None or told.start < self.kept_from_us:
+                    self.kept_from_us = told.start
+        return has_one
 
     def starts_us(self) -> list[int]:
         """Where the page's intervals begin, newest first, and one more where there is one: where

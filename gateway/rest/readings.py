@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from feeds.market import Publication, PublicationError
-from feeds.market.bus_names import head_key, log_key
+from feeds.market.bus_names import TRACK_RECORDS_KEY, finals_key, head_key, log_key
 from gateway.patience import patience
 from gateway.problems import Refusal
 from gateway.rate_headers import retry_after
@@ -24,9 +24,6 @@ SLICE: Final = 200
 """Messages of one reading: 1 ms, in which nobody else is served."""
 _WAITING_MAX: Final = 100
 _ANSWER_LIMIT_S: Final = 3.0
-
-TRACK_RECORDS_KEY: Final = "tickgate:track-records"
-"""The hash that the feeds write: `<model>` and `<model>:<PAIR>`."""
 
 
 class Ask(NamedTuple):
@@ -96,6 +93,21 @@ class Readings:
                 raise answer
         parts = zip(asks, answers[::3], answers[1::3], answers[2::3], strict=True)
         return {ask.channel: _found(ask, *told) for ask, *told in parts}
+
+    async def finals(self, channel: str, later: int, most: int) -> list[Publication]:
+        """To be called in one's turn: final candles, newest first, but for the `later` newest."""
+        try:
+            first, last = -later - most, -later - 1
+            messages: Any = await self._redis.lrange(finals_key(channel), first, last)
+        except ResponseError:
+            return []
+        found = []
+        for message in reversed(messages):
+            try:
+                found.append(Publication.decode(message))
+            except PublicationError:
+                continue
+        return found
 
     async def track_records(self, fields: Sequence[str]) -> dict[str, bytes]:
         """To be called in one's turn; those that there are."""

@@ -50,7 +50,8 @@ def _of(form: Any, kind: str) -> Any:
     return form[SENT[kind]]
 
 
-_LISTING: Final = ("bad_cursor", "history_gone", "epoch_ended", "busy", "history_unavailable")
+_LISTING: Final = ("bad_cursor", "history_gone", "busy", "history_unavailable")
+_OF_STREAMS: Final = (*_LISTING, "epoch_ended")
 _CHANNEL: Final = ("bad_channel", "unknown_venue", "unknown_symbol", "not_in_plan")
 
 REST: Final[tuple[RestRoute, ...]] = (
@@ -67,12 +68,12 @@ REST: Final[tuple[RestRoute, ...]] = (
     RestRoute(
         *("GET", "/v1/trades", "trades", "A channel's recent trades"),
         *(OfTrades, _of(Page, "trade"), trades),
-        _CHANNEL + _LISTING,
+        _CHANNEL + _OF_STREAMS,
     ),
     RestRoute(
         *("GET", "/v1/signals", "signals", "What models said, and how the pair has moved since"),
         *(OfSignals, _of(Page, "signal"), signals),
-        ("unknown_model", "unknown_symbol", "not_in_plan", "too_many_channels", *_LISTING),
+        ("unknown_model", "unknown_symbol", "not_in_plan", "too_many_channels", *_OF_STREAMS),
     ),
     RestRoute(
         *("GET", "/v1/track-record", "track_record", "What came of a model's signals"),

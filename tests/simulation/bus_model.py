@@ -7,8 +7,9 @@ import copy
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from feeds.market.bus_names import channel_of
+from feeds.market.bus_names import channel_of, keeps_finals
 
+FINALS_MAX = 1_000
 NODE_ENTRIES = 100
 """Redis trims a stream by whole nodes, of so many entries at most."""
 
@@ -39,6 +40,8 @@ class Keys:
     def __init__(self) -> None:
         self.heads: dict[str, Head] = {}
         self.logs: dict[str, Log] = {}
+        self.finals: dict[str, list[bytes]] = {}
+        """Messages of final candles: no epoch's end empties them."""
         self.sets: dict[bytes, dict[bytes, None]] = {}
         self.scripts: set[bytes] = set()
 
@@ -148,6 +151,10 @@ class BusModel:
             log.entries.append(Entry(seq, message))
             log.last = seq
             self._trim(log, most)
+            if keeps_finals(channel.partition(":")[0]) and b'"final":true' in payload:
+                kept = self.keys.finals.setdefault(channel, [])
+                kept.append(message)
+                del kept[:-FINALS_MAX]
             told = Published(channel, epoch.decode(), seq, missing.decode(), payload)
             self._on_published(told, message)
             missing = b"-"

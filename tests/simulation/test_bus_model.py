@@ -7,11 +7,11 @@ import pytest
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
-from feeds.market.bus_names import head_key, log_key, topic
+from feeds.market.bus_names import finals_key, head_key, log_key, topic
 from gateway import bus_readings, heartbeat
 from tests.simulation.bus_model import BusModel, Head, Log, Published
 
-CHANNELS = ("trade:sim:A", "quote:sim:B")
+CHANNELS = ("trade:sim:A", "quote:sim:B", "candle.1m:sim:A", "candle.1s:sim:A")
 CALLS = 80
 HEADS_SCRIPT = files("feeds").joinpath("heads.lua").read_text()
 SCRIPT = files("feeds").joinpath("bus.lua").read_text()
@@ -66,6 +66,9 @@ class Both:
         pairs = zip(real[len(real) - kept :], modelled[len(modelled) - kept :], strict=True)
         for its, own in pairs:
             self.same_message(name, own, its)
+        finals = await self.redis.lrange(finals_key(name), 0, -1)
+        for own, its in zip(self.model.keys.finals.get(name, []), finals, strict=True):
+            self.same_message(name, own, its)
 
     async def disturb(self, what: str, name: str, random: Random) -> None:
         """What happens to keys besides the script."""
@@ -75,6 +78,7 @@ class Both:
                 await self.redis.flushall()
                 keys.heads.clear()
                 keys.logs.clear()
+                keys.finals.clear()
             case "lose the head":
                 await self.redis.delete(head_key(name))
                 keys.heads.pop(name, None)
@@ -127,7 +131,9 @@ async def test_the_model_of_the_bus_does_what_the_script_does(seed: int, redis: 
             names = random.sample(CHANNELS, random.randint(1, 2))
             parts: list[object] = []
             for _ in names:
-                payloads = [b'{"v":"%d"}' % number] * random.choice((0, 1, 1, 3, 40))
+                final = random.choice((b"true", b"false"))
+                payload = b'{"v":"%d","final":%b}' % (number, final)
+                payloads = [payload] * random.choice((0, 1, 1, 3, 40))
                 missing = random.choice(("-", "-", "feed:2", "venue:1")) if payloads else "-"
                 parts += [random.choice((10, 200)), missing, len(payloads), *payloads]
             publisher = random.choice(("me", "me", "other", ""))

@@ -7,7 +7,7 @@ import pytest
 from tests.simulation.planted import BUGS
 from tests.simulation.running import simulate
 
-SEEDS: Final = 100
+SEEDS: Final = 300
 
 
 @pytest.mark.parametrize("bug", BUGS)

@@ -7,7 +7,7 @@ from typing import Final
 from feeds.derived.bar import Bar
 from feeds.derived.series import INTERVALS
 from feeds.market import Candle, digits
-from feeds.market.digits import positive
+from feeds.market.digits import positive, written
 from feeds.market.times import rfc3339_us
 
 _NUMBER: Final = re.compile(r"[0-9]{9,19}(?:\.0*)?\Z")
@@ -76,8 +76,8 @@ def candle(
     bought = size / 2 if buy_volume is None else Decimal(digits(buy_volume))
     count = trades if trades is not None else 1 if size else 0
     return Candle(
-        start_us, open_, high, low, close, _plain(size), _plain(turnover), _plain(average),
-        _plain(bought), count, final=True, venue_us=start_us if count else None,
+        start_us, open_, high, low, close, written(size), written(turnover), written(average),
+        written(bought), count, final=True, venue_us=start_us if count else None,
     )  # fmt: skip
 
 
@@ -87,9 +87,3 @@ def _average(turnover: Decimal, size: Decimal, prices: tuple[str, str, str, str]
     bar.high, bar.low = prices[1], prices[2]
     bar.quote_volume, bar.volume = turnover, size
     return Decimal(bar.average())
-
-
-def _plain(number: Decimal) -> str:
-    """Without zeros at the end."""
-    text = f"{number:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
