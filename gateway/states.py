@@ -47,7 +47,7 @@ class States:
     def standing_of(self, topic: Topic, now_s: float) -> Standing:
         if not self.bus_is_live:
             return Standing("stale", "bus")
-        status, heard_s = self._heard.get(topic.channel.feed, (None, now_s))
+        status, heard_s = self._heard.get(topic.feed, (None, now_s))
         if status is not None and status.state == "closed":
             # It said goodbye: its silence is no failure.
             return Standing("closed", status.by)

@@ -51,6 +51,7 @@ class Topic:
         "covered",
         "empty_since_s",
         "epoch",
+        "feed",
         "groups",
         "held",
         "history",
@@ -66,6 +67,7 @@ class Topic:
 
     def __init__(self, channel: Channel, now_s: float) -> None:
         self.channel = channel
+        self.feed = channel.feed
         self._make = MESSAGES[channel.promises.conflation]
         self.epoch: str | None = None
         """None until the first message, or until Redis has told its head."""

@@ -39,6 +39,7 @@ from gateway.tokens import Tokens
 _log = logging.getLogger(__name__)
 
 _SWEEP_S = 0.5
+_ENDED_AT_ONCE = 10
 _BEAT_FRESH = 0.8
 """Of the silence after which the bus counts as lost: two of three heartbeats may be late."""
 _DRAIN_SHARE = 0.4
@@ -237,7 +238,7 @@ class Worker:
             await asyncio.sleep(_SWEEP_S)
             at = moment(self.clock)
             self._stand_all(at)
-            self._end_slow(at.monotonic_s)
+            await self._end_slow(at.monotonic_s)
             self._close_idle(at.monotonic_s)
             self._recaller.tidy(at.monotonic_s)
             if at.monotonic_s >= heartbeat_due_s:
@@ -245,7 +246,7 @@ class Worker:
                 self._beat(at)
 
     def _watched_venues(self) -> set[str]:
-        return {topic.channel.feed for topic in self.hub.topics.values() if topic.sessions}
+        return {topic.feed for topic in self.hub.topics.values() if topic.sessions}
 
     def _close_idle(self, now_s: float) -> None:
         """Closes what nobody watches. Whoever watches a venue's channel watches its status too."""
@@ -273,9 +274,16 @@ class Worker:
                 sent += 1
             session.last_sent = sent
 
-    def _end_slow(self, now_s: float) -> None:
+    async def _end_slow(self, now_s: float) -> None:
+        ended = 0
         for session in list(self.hub.sessions):
             if session.is_too_slow(now_s, self.settings.slow_limit_s):
                 session.end(CLOSES["slow"])
             elif session.is_too_old(now_s):
                 session.end(CLOSES["max_age"])
+            else:
+                continue
+            ended += 1
+            if ended % _ENDED_AT_ONCE == 0:
+                # Many became too slow together; the others don't wait for all their ends.
+                await asyncio.sleep(0)
