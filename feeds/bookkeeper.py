@@ -16,6 +16,7 @@ import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from feeds.cancelling import stop_if_cancelled
 from feeds.errors import LedgerError
 from feeds.feed import Bus
 from feeds.ledger.store import Ledger
@@ -129,6 +130,7 @@ class Bookkeeper:
 
     async def _keep(self, ledger: Ledger) -> None:
         while True:
+            stop_if_cancelled()
             wait_s = _OPEN_AGAIN_S if self.trouble is not None else _RECORDS_S
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):

@@ -16,6 +16,7 @@ from typing import Final
 from redis.asyncio import Redis
 
 from feeds.bookkeeper import Bookkeeper
+from feeds.cancelling import stop_if_cancelled
 from feeds.derived import Derived
 from feeds.derived.candles import Candles
 from feeds.derived.chain import Chain
@@ -193,6 +194,7 @@ class DerivedFeed:
         chain.restore(histories, since_us)
         too_late_before = self.counts.too_late
         while True:
+            stop_if_cancelled()
             if self._overran:
                 raise _OverrunError
             if len(rows) < len(self._rows) and self._loaded.is_set():
