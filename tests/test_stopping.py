@@ -20,8 +20,8 @@ async def main():
     terminal, mode = sys.argv[1:]
     if terminal:
         os.open(terminal, os.O_RDWR)  # of a new session: it is ours from now on
-    if mode == "nohup":
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    # Also where the tests themselves run under nohup.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN if mode == "nohup" else signal.SIG_DFL)
     stopping = asyncio.Event()
     def stop():
         print("stop", flush=True)
