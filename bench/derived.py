@@ -57,6 +57,7 @@ class Load(msgspec.Struct, frozen=True):
     seconds: float
     seed: int
 
+
 _OF_VENUES: Final = frozenset(("trade", "quote"))
 
 
