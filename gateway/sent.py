@@ -9,6 +9,7 @@ import msgspec
 
 from feeds.market import Book, Candle, Grade, Outcome, Price, Quote, Signal, Status, Trade
 from feeds.market.channel import KINDS
+from gateway.tally import Trades
 
 
 class AnyMessage(msgspec.Struct, frozen=True):
@@ -20,23 +21,6 @@ class AnyMessage(msgspec.Struct, frozen=True):
 
 class Custom(msgspec.Struct, frozen=True):
     """Whatever its publisher wrote, besides these."""
-
-
-class Trades(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Several trades as one, at a rate or for a slow client: no volume is lost."""
-
-    price: str = msgspec.field(name="px")
-    """The newest one's."""
-    volume: str = msgspec.field(name="sz")
-    buy_volume: str = msgspec.field(name="buy_sz")
-    """The part whose taker bought."""
-    average: str = msgspec.field(name="vwap")
-    high: str = msgspec.field(name="hi")
-    low: str = msgspec.field(name="lo")
-    venue_us: int | None = msgspec.field(name="t", default=None)
-    received_us: int | None = msgspec.field(name="rx", default=None)
-    suspect: bool = False
-    """Whether one of them is."""
 
 
 class Live(msgspec.Struct, frozen=True):
@@ -80,9 +64,10 @@ def _sent(kind: str, payload: type[msgspec.Struct], *, counted: bool) -> type[ms
     fields: list[tuple[str, object] | tuple[str, object, object]] = [
         ("ch", Annotated[str, msgspec.Meta(pattern=rf"^{kind}[.:]")]),
         ("seq", int),
-        ("tx", int | None, None),
         ("gw", int | None, None),
     ]
+    if "published_us" not in payload.__struct_fields__:
+        fields.append(("tx", int | None, None))
     if counted:
         fields.append(("n", int | None, None))
     if kind == "candle":

@@ -39,12 +39,14 @@ class _Newest(msgspec.Struct, frozen=True, gc=False):
     published_us: int | None = msgspec.field(name="tx", default=None)
 
 
-class _Trades(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """Several as one, as subscribers are told."""
+class Trades(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
+    """Several trades as one, at a rate or for a slow client: no volume is lost."""
 
     price: str = msgspec.field(name="px")
+    """The newest one's."""
     volume: str = msgspec.field(name="sz")
     buy_volume: str = msgspec.field(name="buy_sz")
+    """The part whose taker bought."""
     average: str = msgspec.field(name="vwap")
     high: str = msgspec.field(name="hi")
     low: str = msgspec.field(name="lo")
@@ -91,7 +93,7 @@ class Tally(NamedTuple):
     def payload(self, newest: bytes) -> bytes:
         """As subscribers are told it; `newest` is the last trade's payload."""
         last = _decode_newest(newest)
-        trades = _Trades(
+        trades = Trades(
             last.price,
             f"{self.volume:f}",
             f"{self.buy_volume:f}",

@@ -9,13 +9,14 @@ repeat. Counting alone can't be taken out: it is part of both. Needs a C compile
 import argparse
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 import msgspec
 from rich.table import Table
 
+from bench.beside import beside
 from bench.cpu import stay_off_the_server_core
 from bench.fanout.figures import ratios_of_pairs
 from bench.fanout.loads import CHANNELS_MAX, W2, W3, Load, w1
@@ -47,28 +48,19 @@ def trial(program: str, seconds: float, *, is_metered: bool) -> list[Run]:
         run(one, W3, _WARM_UP_S)
         runs: list[Run] = []
         for load in _LOADS:
-            with _read(one) if is_metered else nullcontext():
+            with _reading(one) if is_metered else nullcontext():
                 runs.append(run(one, load, seconds))
         return runs
 
 
-@contextmanager
-def _read(one: Rig) -> Iterator[None]:
-    over = threading.Event()
-
-    def keep_reading() -> None:
+def _reading(one: Rig) -> AbstractContextManager[None]:
+    def keep_reading(over: threading.Event) -> None:
         wait_s = _FIRST_READ_S
         while not over.wait(wait_s):
             one.metric("tickgate_sessions")
             wait_s = _READ_EVERY_S
 
-    thread = threading.Thread(target=keep_reading)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
+    return beside(keep_reading)
 
 
 def asked(pairs: Sequence[Pair]) -> list[Asked]:
