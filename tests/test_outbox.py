@@ -347,6 +347,24 @@ def test_nothing_is_lost_unsaid_repeated_or_out_of_order(steps: list[Step]) -> N
         check_steps(steps, wants)
 
 
+def batch_of(step: Step, accounts: dict[str, Account]) -> list[Any]:
+    """Messages of some channels, and a gap of one; all of them due from now on."""
+    batch: list[Any] = []
+    for name, one in list(accounts.items())[: step.number]:
+        for _ in range(step.number):
+            one.due.append(("message", one.next_seq, one.next_seq))
+            batch.append(message(name, one.next_seq))
+            one.next_seq += 1
+    account = accounts[step.channel]
+    account.due.append(("gap", account.next_seq, account.next_seq))
+    gap = Gap(step.channel, account.next_seq, account.next_seq, "bus")
+    # Behind the channel's own messages, wherever that is among the others'.
+    own = [at for at, each in enumerate(batch) if each.channel == step.channel]
+    batch.insert(own[-1] + 1 if own else 0, Notice(gap))
+    account.next_seq += 1
+    return batch
+
+
 def check_steps(steps: list[Step], wants: Sequence[Subscription]) -> None:
     """`wants`: what there is to choose from."""
     tap = Tap(writes_left=0)
@@ -379,18 +397,8 @@ def check_steps(steps: list[Step], wants: Sequence[Subscription]) -> None:
                 session.say(Reset(step.channel, "k2", 0, "bus"), now_s)
                 account.next_seq, notices = 1, notices + 1
             case "flush":
-                batch: list[Any] = []
-                for name, one in list(accounts.items())[: step.number]:
-                    for _ in range(step.number):
-                        one.due.append(("message", one.next_seq, one.next_seq))
-                        batch.append(message(name, one.next_seq))
-                        one.next_seq += 1
-                account.due.append(("gap", account.next_seq, account.next_seq))
-                gap = Gap(step.channel, account.next_seq, account.next_seq, "bus")
-                # Behind the channel's own messages, wherever that is among the others'.
-                own = [at for at, each in enumerate(batch) if each.channel == step.channel]
-                batch.insert(own[-1] + 1 if own else 0, Notice(gap))
-                account.next_seq, notices = account.next_seq + 1, notices + 1
+                batch = batch_of(step, accounts)
+                notices += 1
                 joined = b"".join([each.frame("json") for each in batch])
                 largest_flush = max(largest_flush, len(batch))
                 if window.is_closed:
