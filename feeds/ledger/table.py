@@ -5,6 +5,7 @@ survives a power cut, because it is told to subscribers right after. Triggers re
 delete a row, as a courtesy; the chain of hashes is the proof.
 """
 
+import contextlib
 import sqlite3
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -53,6 +54,8 @@ class Table:
 
         Nothing is changed yet: see `begin_writing`.
         """
+        with contextlib.suppress(OSError):
+            path.touch(mode=0o600)  # SQLite says better what is wrong with it, if anything is.
         connection = sqlite3.connect(
             path, timeout=_BUSY_LIMIT_S, isolation_level=None, check_same_thread=False
         )
