@@ -50,6 +50,13 @@ async def test_what_is_appended_can_be_verified_at_once(ledger: Ledger, path: Pa
     assert found.compared_with == ("its witness",)
 
 
+async def test_it_is_its_owners_to_read(ledger: Ledger, path: Path) -> None:
+    await ledger.append(history(1))
+    files = [one for one in path.parent.iterdir() if one.name.startswith(path.name)]
+    assert files
+    assert {one.stat().st_mode & 0o077 for one in files} == {0}
+
+
 async def test_a_restart_goes_on_where_it_was(path: Path) -> None:
     told = history(60)
     first = await opened(path)
