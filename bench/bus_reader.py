@@ -29,7 +29,7 @@ from bench.setting import described, redis_server
 from bench.verdict import Asked, add_options, at_least, at_most, console, keep, table_of
 from feeds.market import Channel, SystemClock
 from feeds.market.bus_names import topic
-from gateway.bus_listener import Batch, Listener
+from gateway.bus.listener import Batch, Listener
 from gateway.settings import GatewaySettings
 from gateway.worker import Worker
 

@@ -18,7 +18,7 @@ from bench.setting import redis_server
 from bench.verdict import Asked, add_options, at_least, at_most, console, keep, table_of
 from feeds.market import SystemClock
 from feeds.market.bus_names import DIRECTORY_KEY
-from gateway.key_store import KeyStore
+from gateway.access.key_store import KeyStore
 
 _WARM_UP_S: Final = 5.0
 _DIRECTORY_S: Final = 2.0

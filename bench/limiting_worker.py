@@ -14,7 +14,7 @@ import msgspec
 from redis.asyncio import Redis
 
 from feeds.market import SystemClock
-from gateway.limit_store import LimitStore
+from gateway.access.limit_store import LimitStore
 
 ASKING_AT_ONCE: Final = 4
 

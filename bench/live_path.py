@@ -30,7 +30,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from bench.processes import REPOSITORY, START_LIMIT_S, environment, ready, started
 from bench.setting import described, redis_server
 from feeds.market import SystemClock
-from gateway.key_store import KeyStore
+from gateway.access.key_store import KeyStore
 from gateway.protocol import Ack
 
 _RESULTS: Final = REPOSITORY / "bench" / "results"

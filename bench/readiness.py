@@ -23,7 +23,7 @@ import msgspec
 
 from bench.processes import environment, ready, started
 from bench.verdict import Asked, at_most, console, keep, table_of
-from gateway.embedded_redis import find_redis_server
+from gateway.processes.embedded_redis import find_redis_server
 
 _LIMIT_S: Final = 3.0
 _PATIENCE_S: Final = 20.0

@@ -13,7 +13,7 @@ from redis import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from bench.cpu import pinned
-from gateway.embedded_redis import find_redis_server
+from gateway.processes.embedded_redis import find_redis_server
 
 _PACKAGES = ("uvicorn", "websockets", "uvloop", "redis", "hiredis", "msgspec")
 

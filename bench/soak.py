@@ -32,7 +32,7 @@ from bench.setting import described, redis_server
 from bench.soak_clients import Churn, Clients
 from bench.verdict import Asked, add_options, at_most, console, keep, table_of
 from feeds.market import SystemClock
-from gateway.key_store import KeyStore
+from gateway.access.key_store import KeyStore
 from gateway.serve import listening_socket
 
 _SYMBOLS: Final = 40

@@ -10,8 +10,8 @@ from typing import Final
 import msgspec
 
 from gateway.client import ChannelsRefusedError, Stream, StreamError, connect
+from gateway.fanout.rates import RATES
 from gateway.protocol import EncodingName
-from gateway.rates import RATES
 
 _STEADY: Final = 20
 """Clients that stay."""

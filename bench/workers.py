@@ -29,7 +29,7 @@ from bench.setting import described, redis_server
 from bench.verdict import Asked, add_options, at_most, console, keep, table_of
 from feeds.market import SystemClock
 from feeds.market.bus_names import DIRECTORY_KEY
-from gateway.key_store import KeyStore
+from gateway.access.key_store import KeyStore
 
 _PATIENCE_S: Final = 20.0
 _ESTABLISHED: Final = "01"

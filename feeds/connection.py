@@ -16,7 +16,6 @@ from websockets.exceptions import ConnectionClosed
 from feeds.backoff import Silence
 from feeds.errors import ConnectionLostError, VenueSilentError
 from feeds.feed import FeedCounts, TickSink
-from feeds.health import Blame, VenueHealth
 from feeds.market import Channel, Clock, DigitsError, Tick
 from feeds.overlap import Overlap
 from feeds.settings import ConnectionSettings
@@ -32,7 +31,8 @@ from feeds.venue import (
     Venue,
 )
 from feeds.venue_socket import VenueSocket, lost, open_socket, send
-from feeds.watches import Watches
+from feeds.watching.health import Blame, VenueHealth
+from feeds.watching.watches import Watches
 
 _log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
 from feeds.market import Instrument, InstrumentError, Tick
-from feeds.recording import BadLine, Frame, Header, Row, chunks, read_batches
+from feeds.recordings.recording import BadLine, Frame, Header, Row, chunks, read_batches
 from feeds.venue import ParseError, Parser, Venue
 from feeds.venues import VENUES
 

@@ -11,9 +11,9 @@ from feeds.derived_feed import DerivedFeed
 from feeds.feed import Feed
 from feeds.feeds_at_work import FeedsAtWork, counts_of
 from feeds.market.metric import Metric
-from feeds.screen import RULES, Fate
 from feeds.venue_feed import VenueFeed
-from feeds.watches import Watches
+from feeds.watching.screen import RULES, Fate
+from feeds.watching.watches import Watches
 
 
 def _of_each(

@@ -26,9 +26,9 @@ from feeds.lease import Lease
 from feeds.market import Channel, Clock, Status, Tick
 from feeds.publisher import Publisher
 from feeds.recall import recall
-from feeds.recording import Row
-from feeds.replay import VENUE as REPLAY
-from feeds.replay import ReplayFeed, ReplayProgress
+from feeds.recordings.recording import Row
+from feeds.recordings.replay import VENUE as REPLAY
+from feeds.recordings.replay import ReplayFeed, ReplayProgress
 from feeds.settings import FeedSettings, PublisherSettings
 from feeds.venue_feed import VenueFeed
 

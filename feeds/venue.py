@@ -9,7 +9,7 @@ from typing import Literal, Protocol
 import msgspec
 
 from feeds.market import Channel, Tick
-from feeds.trade_ids import Promise
+from feeds.watching.trade_ids import Promise
 
 TickKind = Literal["trade", "quote"]
 

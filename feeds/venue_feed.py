@@ -8,13 +8,13 @@ from typing import TypeVar
 
 from feeds.connection import Connection, FrameTap, VenueAtWork
 from feeds.feed import FeedCounts, TickSink
-from feeds.health import VenueHealth
 from feeds.market import Channel, Clock, Status, Tick
 from feeds.settings import ConnectionSettings
 from feeds.succession import Succession
-from feeds.trade_ids import REMEMBERED
 from feeds.venue import Subscription, Venue
-from feeds.watches import Watches
+from feeds.watching.health import VenueHealth
+from feeds.watching.trade_ids import REMEMBERED
+from feeds.watching.watches import Watches
 
 _log = logging.getLogger(__name__)
 

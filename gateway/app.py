@@ -16,25 +16,25 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute, Mount, WebSocketRoute
 
 from feeds.market import Clock, SystemClock
-from gateway.admin import AdminListener, Table
-from gateway.admin_keys import AdminKeys
-from gateway.admin_token import AdminTokenError, admin_token
+from gateway.access.key_store import KeyStore
+from gateway.access.limit_store import LimitStore
+from gateway.access.plans import PLANS, Plan
+from gateway.access.token_keys import TokenKeys, TokenKeysError
+from gateway.access.tokens import Tokens
+from gateway.admin.keys import AdminKeys
+from gateway.admin.listener import AdminListener, Table
+from gateway.admin.token import AdminTokenError, admin_token
 from gateway.dashboard import dashboard_routes, keys_routes
 from gateway.docs import DOCS_ROUTES
 from gateway.http import ROUTES
-from gateway.key_store import KeyStore
-from gateway.limit_store import LimitStore
 from gateway.metrics import METRICS, observed
-from gateway.origins import Origins
-from gateway.plans import PLANS, Plan
-from gateway.requests import HEADER, Requests
 from gateway.rest import EXCEPTION_HANDLERS, REST_ROUTES, Rest, Sources
 from gateway.rest.readings import Readings
 from gateway.settings import GatewaySettings, TokenSettings
-from gateway.spans import NO_SPANS, Spans
-from gateway.token_keys import TokenKeys, TokenKeysError
-from gateway.tokens import Tokens
+from gateway.telemetry.requests import HEADER, Requests
+from gateway.telemetry.spans import NO_SPANS, Spans
 from gateway.transports.native import refuse_path, serve_stream
+from gateway.web.origins import Origins
 from gateway.worker import Worker
 
 _log = logging.getLogger(__name__)

@@ -39,10 +39,10 @@ from gateway.commands.settings import Settings, certificate_of, check_tokens, ch
 from gateway.commands.verify import verify_command
 from gateway.commands.watch import watch_command
 from gateway.configuration import SettingsError
-from gateway.listening import AddressError
-from gateway.readiness import READY_VARIABLE
-from gateway.running import DataDirectoryError
-from gateway.supervisor import SupervisorError
+from gateway.processes.listening import AddressError
+from gateway.processes.readiness import READY_VARIABLE
+from gateway.processes.running import DataDirectoryError
+from gateway.processes.supervisor import SupervisorError
 
 __all__ = ["Settings", "main"]
 

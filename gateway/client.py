@@ -21,7 +21,19 @@ from types import TracebackType
 
 from feeds.market import Clock, Position, SystemClock
 from feeds.market.channel import OnLag
-from gateway.positions import Missed
+from gateway.consumer.errors import (
+    ChannelsRefusedError,
+    ClosedError,
+    CommandRefusedError,
+    KeyRefusedError,
+    RefusedError,
+    StreamError,
+    UnansweredError,
+    UnreachableError,
+)
+from gateway.consumer.positions import Missed
+from gateway.consumer.stream import Stream
+from gateway.consumer.subscriber import Data, Message, Reconnecting
 from gateway.protocol import (
     Accepted,
     Ack,
@@ -35,18 +47,6 @@ from gateway.protocol import (
     State,
     Welcome,
 )
-from gateway.stream import Stream
-from gateway.stream_errors import (
-    ChannelsRefusedError,
-    ClosedError,
-    CommandRefusedError,
-    KeyRefusedError,
-    RefusedError,
-    StreamError,
-    UnansweredError,
-    UnreachableError,
-)
-from gateway.subscriber import Data, Message, Reconnecting
 
 __all__ = [
     "Accepted",

@@ -9,9 +9,14 @@ from collections.abc import Sequence
 import msgspec
 
 from feeds.market import Channel
-from gateway.comeback import Answer, Comeback, Fate
+from gateway.access.limits import Gcra
+from gateway.access.script_calls import Unanswered
 from gateway.errors import CLOSES, CommandError
-from gateway.limits import Gcra
+from gateway.fanout.comeback import Answer, Comeback, Fate
+from gateway.fanout.rates import RATES
+from gateway.fanout.session import Session
+from gateway.fanout.subscription import Subscription, subscription_to
+from gateway.fanout.topic import Topic
 from gateway.protocol import (
     Accepted,
     Ack,
@@ -29,11 +34,6 @@ from gateway.protocol import (
     Usage,
     UsageReport,
 )
-from gateway.rates import RATES
-from gateway.script_calls import Unanswered
-from gateway.session import Session
-from gateway.subscription import Subscription, subscription_to
-from gateway.topic import Topic
 from gateway.worker import Worker
 
 _HINTS_MAX = 3

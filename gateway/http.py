@@ -4,7 +4,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gateway.problems import MEDIA_TYPE, Refusal
+from gateway.web.problems import MEDIA_TYPE, Refusal
 from gateway.worker import Worker
 
 

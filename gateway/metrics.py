@@ -10,7 +10,7 @@ from typing import Final, NamedTuple, TypeVar, get_args
 
 from feeds.market.metric import Metric
 from gateway.errors import CLOSES, ERRORS
-from gateway.outbox import Outbox
+from gateway.fanout.outbox import Outbox
 from gateway.protocol import By, StateName
 from gateway.worker import Worker
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Final
 
 from feeds.market import Clock, Moment, moment
-from gateway.bus import Bus
-from gateway.hub import Hub
-from gateway.rates import Wheel
+from gateway.bus.bus import Bus
+from gateway.fanout.hub import Hub
+from gateway.fanout.rates import Wheel
 
 _NOT_EARLIER_S: Final = 0.0005
 """uvloop's timers round to milliseconds; one that ran early would have to be set again."""

@@ -9,8 +9,8 @@ import msgspec
 
 from feeds.market.channel import OnLag
 from feeds.market.position import SEQ_MAX
+from gateway.access.usage import Used
 from gateway.errors import CommandError
-from gateway.usage import Used
 
 VERSION = 1
 SUBPROTOCOLS: dict[str, "EncodingName"] = {

@@ -11,19 +11,19 @@ from functools import partial
 import uvicorn
 from starlette.applications import Starlette
 
-from gateway.admin import AdminListener
+from gateway.access.plans import PLANS, Plan
+from gateway.admin.listener import AdminListener
 from gateway.app import create_app
-from gateway.log_filter import filter_logs
-from gateway.plans import PLANS, Plan
-from gateway.proxies import NO_PROXIES, Proxies
-from gateway.readiness import tell_ready
+from gateway.processes.readiness import tell_ready
 from gateway.server.half_open import HalfOpen
 from gateway.server.handshakes import Handshakes
 from gateway.server.http import RequestProtocol
 from gateway.server.websocket import StreamProtocol
 from gateway.settings import GatewaySettings, TokenSettings
-from gateway.spans import NO_SPANS, Spans
-from gateway.tls import Certificate, CertificateError
+from gateway.telemetry.log_filter import filter_logs
+from gateway.telemetry.spans import NO_SPANS, Spans
+from gateway.web.proxies import NO_PROXIES, Proxies
+from gateway.web.tls import Certificate, CertificateError
 
 _log = logging.getLogger(__name__)
 

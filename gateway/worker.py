@@ -14,27 +14,27 @@ import msgspec
 from redis.asyncio import Redis
 
 from feeds.market import Channel, Clock, Moment, Publication, PublicationError, Status, moment
-from gateway.bus import Bus
-from gateway.bus_listener import Batch
-from gateway.counts import Counts
-from gateway.directory import Directory
-from gateway.directory_reader import DirectoryReader
+from gateway.access.holders import Holders
+from gateway.access.plans import PLANS, Plan
+from gateway.access.tokens import Tokens
+from gateway.bus.bus import Bus
+from gateway.bus.directory import Directory
+from gateway.bus.directory_reader import DirectoryReader
+from gateway.bus.listener import Batch
+from gateway.bus.opener import Opener
+from gateway.bus.recaller import Recaller
 from gateway.errors import CLOSES
-from gateway.fanout import Fanout
-from gateway.holders import Holders
-from gateway.hub import Hub
-from gateway.opener import Opener
-from gateway.outbox import OutboxLimits
+from gateway.fanout.counts import Counts
+from gateway.fanout.fanout import Fanout
+from gateway.fanout.hub import Hub
+from gateway.fanout.outbox import OutboxLimits
+from gateway.fanout.session import Session
+from gateway.fanout.states import STATUS_SYMBOL, States, status_channel
 from gateway.pace import Pace
-from gateway.plans import PLANS, Plan
 from gateway.protocol import Drain, Heartbeat, SessionId
-from gateway.recaller import Recaller
 from gateway.server.broadcast import write_all
-from gateway.session import Session
 from gateway.settings import GatewaySettings
-from gateway.spans import NO_SPANS, Spans
-from gateway.states import STATUS_SYMBOL, States, status_channel
-from gateway.tokens import Tokens
+from gateway.telemetry.spans import NO_SPANS, Spans
 
 _log = logging.getLogger(__name__)
 

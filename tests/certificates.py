@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import NameOID
 
-from gateway.tls import Certificate
+from gateway.web.tls import Certificate
 
 DAY = datetime.timedelta(days=1)
 

@@ -13,7 +13,7 @@ from redis.asyncio import Redis
 import feeds
 from feeds.market import Channel, SystemClock
 from feeds.market.bus_names import DIRECTORY_KEY, head_key, log_key
-from gateway.key_store import KeyStore
+from gateway.access.key_store import KeyStore
 from gateway.serve import configured, listening_socket
 from gateway.settings import GatewaySettings
 

@@ -21,14 +21,14 @@ from feeds.market import Status, SystemClock, Tick
 from feeds.market.bus_names import DIRECTORY_KEY
 from feeds.publisher import Publisher
 from feeds.settings import PublisherSettings
-from gateway.key_store import KeyStore
-from gateway.keys import KeyRecord
-from gateway.plans import PLANS, Plan
+from gateway.access.key_store import KeyStore
+from gateway.access.keys import KeyRecord
+from gateway.access.plans import PLANS, Plan
+from gateway.fanout.states import status_channel
 from gateway.serve import Server, configured, listening_socket
 from gateway.settings import GatewaySettings, TokenSettings
-from gateway.spans import NO_SPANS, Spans
-from gateway.states import status_channel
-from gateway.tls import Certificate
+from gateway.telemetry.spans import NO_SPANS, Spans
+from gateway.web.tls import Certificate
 from gateway.worker import Worker
 from tests.stream_client import DEADLINE_S, Client, client_of
 from tests.until import until

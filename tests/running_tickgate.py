@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 
-from gateway.running import Running, find_running
+from gateway.processes.running import Running, find_running
 from tests.until import until
 
 REPOSITORY = Path(__file__).parent.parent

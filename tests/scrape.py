@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from feeds.market import SystemClock
-from gateway.admin import AdminListener, ProcessName
+from gateway.admin.listener import AdminListener, ProcessName
 from gateway.settings import AdminSettings
 from tests.until import until
 from tests.until_answer import until_answer

@@ -9,9 +9,9 @@ import sys
 from redis.asyncio import Redis
 
 from feeds.market import SystemClock
-from gateway.limit_store import LimitStore
-from gateway.plans import PLANS
-from gateway.slots import Slots
+from gateway.access.limit_store import LimitStore
+from gateway.access.plans import PLANS
+from gateway.access.slots import Slots
 
 
 async def main(url: str, holder_id: str, count: int, lease_s: float) -> None:

@@ -5,17 +5,17 @@ from typing import Any
 
 import msgspec
 
-from gateway.counts import Counts
+from gateway.access.keys import Holder
+from gateway.access.plans import PLANS
 from gateway.errors import CloseRow
-from gateway.fanout import Fanout
-from gateway.frames import unframed
-from gateway.group import Groups
-from gateway.keys import Holder
-from gateway.message import Message, Notice
-from gateway.outbox import OutboxLimits
-from gateway.plans import PLANS
+from gateway.fanout.counts import Counts
+from gateway.fanout.fanout import Fanout
+from gateway.fanout.frames import unframed
+from gateway.fanout.group import Groups
+from gateway.fanout.message import Message, Notice
+from gateway.fanout.outbox import OutboxLimits
+from gateway.fanout.session import Session, Sink
 from gateway.protocol import EncodingName, SessionId
-from gateway.session import Session, Sink
 
 ROOMY = OutboxLimits(bytes_max=1_048_576, messages_max=2_000, age_max_s=5.0)
 

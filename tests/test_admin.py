@@ -11,7 +11,7 @@ import pytest
 import uvloop
 from websockets.exceptions import InvalidStatus
 
-from gateway.admin import AdminListener
+from gateway.admin.listener import AdminListener
 from gateway.settings import AdminSettings
 from tests.gateway_server import GatewayServer
 from tests.running_tickgate import tickgate_run

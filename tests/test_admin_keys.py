@@ -13,11 +13,11 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from feeds.market import SystemClock
-from gateway.admin_keys import AdminKeys
-from gateway.admin_token import FILE, AdminTokenError, admin_token
-from gateway.key_store import KEYS_KEY, KeyStore
-from gateway.limit_store import LimitStore
-from gateway.plans import PLANS
+from gateway.access.key_store import KEYS_KEY, KeyStore
+from gateway.access.limit_store import LimitStore
+from gateway.access.plans import PLANS
+from gateway.admin.keys import AdminKeys
+from gateway.admin.token import FILE, AdminTokenError, admin_token
 from tests.conftest import RedisServer, in_one_task
 from tests.served import Answer, Served, asked
 

@@ -7,15 +7,15 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from gateway.admission import Admission, Refusal
-from gateway.key_store import KeyStore, KnownKeys
-from gateway.keys import Holder
-from gateway.limit_store import LimitStore
-from gateway.plans import FALLBACK, PLANS
+from gateway.access.admission import Admission, Refusal
+from gateway.access.key_store import KeyStore, KnownKeys
+from gateway.access.keys import Holder
+from gateway.access.limit_store import LimitStore
+from gateway.access.plans import FALLBACK, PLANS
+from gateway.access.tickets import LIFE_MS, Tickets
+from gateway.access.token_keys import TokenKeys
+from gateway.access.tokens import Tokens
 from gateway.settings import TokenSettings
-from gateway.tickets import LIFE_MS, Tickets
-from gateway.token_keys import TokenKeys
-from gateway.tokens import Tokens
 from tests.conftest import RedisServer
 from tests.manual_clock import ManualClock
 from tests.token_issuer import ISSUER, claims_at, jwks, rsa_jwk, signed
@@ -174,7 +174,7 @@ async def test_addresses_that_are_one_persons_are_one(
 async def test_guessing_many_addresses_takes_bounded_memory(
     redis: Redis, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.limit_store._REMEMBERED_MAX", 10)
+    monkeypatch.setattr("gateway.access.limit_store._REMEMBERED_MAX", 10)
     limits = LimitStore(redis, clock, answer_limit_s=5.0)
     for n in range(30):
         for _ in range(2):

@@ -11,10 +11,10 @@ from redis.asyncio import Redis
 
 from feeds.market import Channel, Status
 from feeds.market.channel import KINDS
-from gateway.asyncapi import asyncapi
+from gateway.docs.asyncapi import asyncapi
 from gateway.errors import CLOSES, ERRORS
+from gateway.fanout.sent import PAYLOADS
 from gateway.protocol import SUBPROTOCOLS, Announcement, Command
-from gateway.sent import PAYLOADS
 from tests.gateway_server import GatewayServer, Publishing, changed, gateway_on, publish_custom
 from tests.rest_client import rest
 from tests.ticks import quote, trades

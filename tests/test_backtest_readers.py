@@ -9,7 +9,7 @@ from feeds.backtest.files import File
 from feeds.backtest.readers import recognised
 from feeds.backtest.source import Event, Faults, FileError, Source, merged
 from feeds.market import Candle, Channel, Quote, Status, Tick, Trade
-from feeds.recording import RecordingWriter
+from feeds.recordings.recording import RecordingWriter
 from tests.backtest_files import MINUTE_US, START_US, lean_zip, messages
 from tests.conftest import SHARED
 

@@ -15,11 +15,11 @@ import msgspec
 from redis.asyncio import Redis
 
 from feeds.market import SystemClock
-from gateway.frames import frame
-from gateway.key_store import KeyStore
+from gateway.access.key_store import KeyStore
+from gateway.fanout.frames import frame
+from gateway.fanout.session import Session
 from gateway.measure.report import Report
 from gateway.serve import listening_socket
-from gateway.session import Session
 from tests.client_gateway import Publisher
 from tests.gateway_server import GatewayServer
 from tests.running_tickgate import COMMAND, environment, run_to_end, tickgate_run

@@ -9,17 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feeds.market.channel import OnLag
-from gateway.counts import Counts
+from gateway.access.keys import Holder
+from gateway.access.plans import PLANS
 from gateway.errors import CLOSES
-from gateway.fanout import Fanout
-from gateway.group import Groups
-from gateway.keys import Holder
-from gateway.message import Message
-from gateway.outbox import OutboxLimits
-from gateway.plans import PLANS
+from gateway.fanout.counts import Counts
+from gateway.fanout.fanout import Fanout
+from gateway.fanout.group import Groups
+from gateway.fanout.message import Message
+from gateway.fanout.outbox import OutboxLimits
+from gateway.fanout.session import Session, Sink
+from gateway.fanout.subscription import Subscription
 from gateway.protocol import SessionId
-from gateway.session import Session, Sink
-from gateway.subscription import Subscription
 from tests.tap import ROOMY, Tap
 
 PER_S = 10

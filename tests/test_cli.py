@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from feeds.recording import Frame, RecordingWriter, read_rows
+from feeds.recordings.recording import Frame, RecordingWriter, read_rows
 from gateway.commands.settings import Settings
 from gateway.setting import settings_of
 from tests.running_tickgate import REPOSITORY, run_to_end, tickgate_run

@@ -9,7 +9,7 @@ import pytest
 import uvloop
 from websockets.exceptions import ConnectionClosed
 
-from gateway.plans import PLANS
+from gateway.access.plans import PLANS
 from tests.conftest import in_one_task
 from tests.gateway_server import GatewayServer, changed, gateway_on
 from tests.stream_client import Client

@@ -14,9 +14,9 @@ from redis.asyncio import Redis
 from starlette.websockets import WebSocket
 from websockets.frames import Frame
 
+from gateway.fanout.session import Session
 from gateway.server.sink import FrameSink
 from gateway.server.websocket import StreamProtocol
-from gateway.session import Session
 from gateway.transports.listener import StreamListener
 from tests.conftest import in_one_task
 from tests.gateway_server import GatewayServer, gateway_on, publish_custom

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from feeds.decode import BAD_LINES, DONE, MISUSED, decode
-from feeds.recording import RecordingWriter
+from feeds.recordings.recording import RecordingWriter
 from tests.captured import RECEIVED_NS, RECEIVED_US, frames
 
 REPOSITORY = Path(__file__).resolve().parents[1]

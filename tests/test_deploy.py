@@ -16,9 +16,9 @@ import pytest
 
 from gateway.commands.settings import Settings
 from gateway.configuration import OTHER_VARIABLES
+from gateway.processes.supervisor import STOP_LIMIT_S
 from gateway.setting import settings_of
 from gateway.settings import GatewaySettings
-from gateway.supervisor import STOP_LIMIT_S
 
 yaml = pytest.importorskip("yaml", reason="NO PyYAML HERE: deploy/ is not tried")
 

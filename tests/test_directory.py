@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.directory import Directory
+from gateway.bus.directory import Directory
 from gateway.errors import CommandError
 
 NAMES = (

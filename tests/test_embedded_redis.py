@@ -12,7 +12,8 @@ import pytest
 from redis.asyncio import Redis
 
 from feeds.market.bus_names import DIRECTORY_KEY, head_key, log_key
-from gateway.embedded_redis import (
+from gateway.access.key_store import KEYS_KEY
+from gateway.processes.embedded_redis import (
     SOCKET_PATH_BYTES_MAX,
     EmbeddedRedis,
     EmbeddedRedisError,
@@ -20,7 +21,6 @@ from gateway.embedded_redis import (
     find_redis_server,
     private_directory,
 )
-from gateway.key_store import KEYS_KEY
 from tests.until import until
 
 CHANNEL = "trade:sim:BTC-USD"

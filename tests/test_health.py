@@ -1,8 +1,8 @@
 """A venue's state from what its connections report, and one sentence per incident."""
 
-from feeds.health import VenueHealth
 from feeds.market import Channel, Tick, Trade
-from feeds.watches import Watches
+from feeds.watching.health import VenueHealth
+from feeds.watching.watches import Watches
 
 
 def channels_of(connections: int) -> list[Channel]:

@@ -7,11 +7,11 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from feeds.market import Channel, Missing, Moment, Publication
-from gateway.history import RING_MAX, Entry
-from gateway.hub import Hub
-from gateway.message import Message
+from gateway.fanout.history import RING_MAX, Entry
+from gateway.fanout.hub import Hub
+from gateway.fanout.message import Message
+from gateway.fanout.topic import Head, Topic
 from gateway.protocol import Gap
-from gateway.topic import Head, Topic
 from tests.tap import Joined
 
 CHANNEL = Channel.parse("custom:desk:BTC-USD")

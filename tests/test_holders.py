@@ -8,9 +8,9 @@ import uvloop
 from redis.asyncio import Redis
 
 from feeds.market import SystemClock
-from gateway.admission import Refusal
-from gateway.key_store import KeyStore
-from gateway.limit_store import LimitStore
+from gateway.access.admission import Refusal
+from gateway.access.key_store import KeyStore
+from gateway.access.limit_store import LimitStore
 from gateway.metrics import METRICS, observed
 from gateway.settings import TokenSettings
 from tests.conftest import RedisServer

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 import pytest
 import uvloop
 
-from gateway.plans import PLANS
+from gateway.access.plans import PLANS
 from gateway.server.websocket import StreamProtocol
 from tests.conftest import RedisServer
 from tests.gateway_server import GatewayServer

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from feeds.market import Channel, Missing, Moment, Publication
-from gateway.hub import Hub
-from gateway.session import Session
-from gateway.subscription import Subscription
-from gateway.topic import Head, Standing, Topic
+from gateway.fanout.hub import Hub
+from gateway.fanout.session import Session
+from gateway.fanout.subscription import Subscription
+from gateway.fanout.topic import Head, Standing, Topic
 from tests.tap import Tap, Unjoined, session_on
 
 NAME = "trade:k:A"

@@ -10,9 +10,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from feeds.market import Channel, Missing, Moment, Publication
-from gateway.hub import Hub
-from gateway.subscription import Subscription
-from gateway.topic import Head
+from gateway.fanout.hub import Hub
+from gateway.fanout.subscription import Subscription
+from gateway.fanout.topic import Head
 from tests.tap import Joined, Tap, Unjoined, session_on
 
 NAME = "trade:k:A"

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
-from gateway.key_store import KEYS_KEY, KeyStore, KeysUnavailable, KnownKeys
-from gateway.keys import LABEL_MAX, KeyRecord, id_in
+from gateway.access.key_store import KEYS_KEY, KeyStore, KeysUnavailable, KnownKeys
+from gateway.access.keys import LABEL_MAX, KeyRecord, id_in
 from tests.conftest import RedisServer
 from tests.manual_clock import ManualClock
 

@@ -7,8 +7,8 @@ import pytest
 from redis.asyncio import Redis
 
 from feeds.market import SystemClock
-from gateway.key_store import KeyStore
-from gateway.keys import KeyRecord
+from gateway.access.key_store import KeyStore
+from gateway.access.keys import KeyRecord
 from tests.conftest import RedisServer
 from tests.running_tickgate import run_to_end
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feeds.level import FAR, Level
+from feeds.watching.level import FAR, Level
 
 
 def doubted(*prices: float) -> list[bool]:

@@ -10,14 +10,14 @@ import pytest
 from redis.asyncio import Redis
 
 from bench.limiting_worker import Admitted
-from gateway.embedded_redis import forget_bus
-from gateway.keys import Holder
-from gateway.limit_store import LimitStore, month_at, rate_key, usage_key
-from gateway.limits import Verdict
-from gateway.plans import PLANS, Plan
-from gateway.rate_headers import rate_headers
-from gateway.script_calls import Unanswered
-from gateway.usage import Ledger, Month, Traffic
+from gateway.access.keys import Holder
+from gateway.access.limit_store import LimitStore, month_at, rate_key, usage_key
+from gateway.access.limits import Verdict
+from gateway.access.plans import PLANS, Plan
+from gateway.access.rate_headers import rate_headers
+from gateway.access.script_calls import Unanswered
+from gateway.access.usage import Ledger, Month, Traffic
+from gateway.processes.embedded_redis import forget_bus
 from tests.conftest import RedisServer
 from tests.manual_clock import ManualClock
 from tests.running_tickgate import REPOSITORY
@@ -276,7 +276,7 @@ def test_months_are_those_of_the_calendar(text: str, name: str, left_s: int, len
 
 
 def test_a_ledger_gives_up_the_oldest_rather_than_grow(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.usage.HOLDERS_MAX", 3)
+    monkeypatch.setattr("gateway.access.usage.HOLDERS_MAX", 3)
     ledger = Ledger()
     for holder_id in ("a", "b", "c", "a", "d"):
         ledger.of(holder_id).messages += 1

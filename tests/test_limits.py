@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.limits import Budget, Gcra, interval_us
+from gateway.access.limits import Budget, Gcra, interval_us
 
 RATES = st.sampled_from((0.5, 1.0, 4.0, 32.0))
 BURSTS = st.integers(1, 8)

@@ -10,7 +10,7 @@ import uvloop
 from redis.asyncio import Redis
 
 from feeds.market.bus_names import topic
-from gateway.bus_listener import Batch, Listener
+from gateway.bus.listener import Batch, Listener
 from tests.conftest import RedisServer
 from tests.proxy import proxy_to
 from tests.until import until

@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from gateway.listening import AddressError, reserved, url_of
+from gateway.processes.listening import AddressError, reserved, url_of
 
 LIMIT_S = 10.0
 

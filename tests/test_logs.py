@@ -13,8 +13,8 @@ import pytest
 import uvloop
 from starlette.applications import Starlette
 
-from gateway.log_context import id_from, request_id
-from gateway.logs import JsonLines, Repeats, Sentences
+from gateway.telemetry.log_context import id_from, request_id
+from gateway.telemetry.logs import JsonLines, Repeats, Sentences
 from tests.conftest import RedisServer
 from tests.gateway_server import GatewayServer
 from tests.running_tickgate import COMMAND, RunningTickgate, environment, tickgate_run
@@ -147,7 +147,7 @@ def test_an_id_from_outside_is_taken_over_only_where_it_is_well_formed(
 async def test_an_answer_names_its_request_and_so_does_the_line_about_it(
     gateway: GatewayServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "gateway.requests")
+    caplog.set_level(logging.INFO, "gateway.telemetry.requests")
     own = await asked(gateway.port, "GET", "/v1/usage", {})
     given = {"X-Request-Id": "from-the-proxy-1"}
     theirs = await asked(gateway.port, "GET", "/v1/usage", given)

@@ -18,9 +18,9 @@ from feeds.market.metric import DELAY_BOUNDS_S, Histogram
 from feeds.metrics import METRICS as FEEDS_METRICS
 from feeds.run import run_feeds
 from feeds.settings import ConnectionSettings, FeedSettings, VenueSettings
-from gateway.admin import PROCESS_METRICS, Table
-from gateway.bus_counts import BusCounts
-from gateway.keys import KeyRecord
+from gateway.access.keys import KeyRecord
+from gateway.admin.listener import PROCESS_METRICS, Table
+from gateway.bus.counts import BusCounts
 from gateway.metrics import METRICS as GATEWAY_METRICS
 from gateway.metrics import Observed, observed
 from tests.conftest import RedisServer, in_one_task

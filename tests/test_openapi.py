@@ -24,10 +24,10 @@ from feeds.market import (
 )
 from feeds.market.bus_names import TRACK_RECORDS_KEY
 from gateway.app import create_app
-from gateway.openapi import openapi
-from gateway.problems import PROBLEMS
+from gateway.docs.openapi import openapi
 from gateway.rest.routes import REST
 from gateway.settings import GatewaySettings
+from gateway.web.problems import PROBLEMS
 from tests.conftest import in_one_task
 from tests.gateway_server import GatewayServer, Publishing, gateway_on
 from tests.rest_client import got, rest

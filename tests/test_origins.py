@@ -6,7 +6,7 @@ import pytest
 import uvloop
 from websockets.exceptions import InvalidStatus
 
-from gateway.origins import Origins, check_origin
+from gateway.web.origins import Origins, check_origin
 from tests.conftest import in_one_task
 from tests.gateway_server import GatewayServer, changed, gateway_on
 from tests.raw_client import raw_client, upgrade

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 
 from feeds.market.channel import OnLag
 from gateway.errors import CLOSES
-from gateway.flush import Window
-from gateway.message import Message, Notice, TradeMessage
-from gateway.outbox import OutboxLimits
+from gateway.fanout.flush import Window
+from gateway.fanout.message import Message, Notice, TradeMessage
+from gateway.fanout.outbox import OutboxLimits
+from gateway.fanout.subscription import Subscription
 from gateway.protocol import Gap, Pong, Reset
-from gateway.subscription import Subscription
 from tests.tap import Tap, session_on
 
 LIMITS = OutboxLimits(bytes_max=1_000_000, messages_max=10, age_max_s=5.0)

@@ -10,7 +10,7 @@ import pytest
 import uvloop
 from redis.asyncio import Redis
 
-from gateway.limit_store import LimitStore
+from gateway.access.limit_store import LimitStore
 from gateway.patience import patience
 from tests.conftest import RedisServer
 from tests.manual_clock import ManualClock

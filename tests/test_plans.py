@@ -8,10 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.configuration import SettingsError, load
-from gateway.durations import seconds_in
-from gateway.grants import PATTERNS_MAX, Grant, checked_patterns
-from gateway.plans import (
+from gateway.access.grants import PATTERNS_MAX, Grant, checked_patterns
+from gateway.access.plans import (
     FALLBACK,
     PLANS,
     PlanSettings,
@@ -20,7 +18,9 @@ from gateway.plans import (
     share_of,
     share_of_count,
 )
-from gateway.rates import RATES
+from gateway.configuration import SettingsError, load
+from gateway.durations import seconds_in
+from gateway.fanout.rates import RATES
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

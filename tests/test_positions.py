@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feeds.market import Position
+from gateway.consumer.errors import RefusedError, UnreachableError, closed, pause_s
+from gateway.consumer.positions import Missed, Positions
 from gateway.errors import CLOSES, next_after
-from gateway.positions import Missed, Positions
 from gateway.protocol import Accepted, Gap, Reset
-from gateway.stream_errors import RefusedError, UnreachableError, closed, pause_s
 
 NAME = "trade:sim:BTC-USD"
 

@@ -18,7 +18,7 @@ import pytest
 import uvloop
 
 from feeds.metrics import METRICS as FEEDS_METRICS
-from gateway.admin import PROCESS_METRICS, Table
+from gateway.admin.listener import PROCESS_METRICS, Table
 from gateway.metrics import METRICS as GATEWAY_METRICS
 from gateway.metrics import observed
 from tests.conftest import in_one_task

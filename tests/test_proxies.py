@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 import uvloop
 
-from gateway.proxies import Proxies, check_proxy
+from gateway.web.proxies import Proxies, check_proxy
 from tests.conftest import in_one_task
 from tests.gateway_server import GatewayServer, changed, gateway_on
 from tests.raw_client import RawClient, raw_client, upgrade

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feeds.market import KINDS, Moment
-from gateway.rates import ALL, LATEST, RATES, Wheel, served
+from gateway.fanout.rates import ALL, LATEST, RATES, Wheel, served
 
 INTERVALS_US = {
     "50ms": 50_000,

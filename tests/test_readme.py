@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from feeds.metrics import METRICS as FEEDS_METRICS
-from gateway.admin import PROCESS_METRICS
+from gateway.admin.listener import PROCESS_METRICS
 from gateway.errors import CLOSES, ERRORS
 from gateway.metrics import METRICS as GATEWAY_METRICS
-from gateway.problems import PROBLEMS
+from gateway.web.problems import PROBLEMS
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text()
 

@@ -14,8 +14,8 @@ from feeds.connection import FrameTap
 from feeds.errors import RecordError
 from feeds.feed import TickSink
 from feeds.market import SystemClock
-from feeds.record import RecordProgress, record
-from feeds.recording import Frame, Header, RecordingWriter, read_rows
+from feeds.recordings.record import RecordProgress, record
+from feeds.recordings.recording import Frame, Header, RecordingWriter, read_rows
 from feeds.settings import ConnectionSettings, FeedSettings, VenueSettings
 from feeds.venue_feed import VenueFeed
 from tests.venue_server import VenueServer, binance_trade, running, until

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feeds.recording import (
+from feeds.recordings.recording import (
     LINE_BYTES_MAX,
     BadLine,
     Frame,

@@ -17,8 +17,8 @@ from redis.asyncio import Redis
 from feeds.errors import SettingError
 from feeds.market import Channel, Publication, Quote, SystemClock, Tick, Trade
 from feeds.market.bus_names import log_key
-from feeds.recording import BadLine, Frame, Row, read_rows
-from feeds.replay import ReplayFeed, ReplayProgress, Timeline
+from feeds.recordings.recording import BadLine, Frame, Row, read_rows
+from feeds.recordings.replay import ReplayFeed, ReplayProgress, Timeline
 from feeds.run import run_replay
 from feeds.settings import FeedSettings
 from feeds.venues import VENUES

@@ -8,16 +8,16 @@ from redis.asyncio import Redis
 from starlette.applications import Starlette
 
 from feeds.market import SystemClock
-from gateway.admission import Admission
-from gateway.directory import Directory
-from gateway.key_store import KeyStore, KnownKeys
-from gateway.keys import Holder
-from gateway.limit_store import LimitStore
-from gateway.plans import PLANS
+from gateway.access.admission import Admission
+from gateway.access.key_store import KeyStore, KnownKeys
+from gateway.access.keys import Holder
+from gateway.access.limit_store import LimitStore
+from gateway.access.plans import PLANS
+from gateway.access.tickets import Tickets
+from gateway.access.usage import Ledger, Month
+from gateway.bus.directory import Directory
 from gateway.rest import EXCEPTION_HANDLERS, REST_ROUTES, Rest, Sources
 from gateway.rest.readings import Readings
-from gateway.tickets import Tickets
-from gateway.usage import Ledger, Month
 from tests.conftest import RedisServer, in_one_task
 from tests.served import Answer, Served, asked
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feeds.rhythm import FLOOR_S, UNKNOWN_LIMIT_S, Rhythm
+from feeds.watching.rhythm import FLOOR_S, UNKNOWN_LIMIT_S, Rhythm
 
 
 def learnt(*pauses_s: float, kind: str = "trade") -> tuple[Rhythm, float]:

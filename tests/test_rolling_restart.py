@@ -14,6 +14,7 @@ import pytest
 from redis.asyncio import Redis
 
 from feeds.market import SystemClock
+from gateway.access.key_store import KeyStore
 from gateway.client import (
     ClosedError,
     Drain,
@@ -25,7 +26,6 @@ from gateway.client import (
     UnreachableError,
     connect,
 )
-from gateway.key_store import KeyStore
 from tests.client_gateway import Eager
 from tests.conftest import RedisServer
 from tests.gateway_server import Publishing

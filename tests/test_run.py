@@ -10,7 +10,7 @@ import pytest
 from redis.asyncio import Redis
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from gateway.key_store import KEYS_KEY
+from gateway.access.key_store import KEYS_KEY
 from tests.conftest import RedisServer
 from tests.running_tickgate import (
     COMMAND,

@@ -7,8 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feeds.market import Channel, Missing, Quote, Tick, Trade
-from feeds.screen import AHEAD_MAX_US, BACK_MAX_US, OUTDATED_MAX, RULES, Reason, Screen, screen_of
-from feeds.trade_ids import Promise
+from feeds.watching.screen import (
+    AHEAD_MAX_US,
+    BACK_MAX_US,
+    OUTDATED_MAX,
+    RULES,
+    Reason,
+    Screen,
+    screen_of,
+)
+from feeds.watching.trade_ids import Promise
 
 TRADES = Channel("trade", "toy", "BTC-USD")
 QUOTES = Channel("quote", "toy", "BTC-USD")

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from feeds.market import Tick
-from feeds.recording import Frame, chunks, read_batches
-from feeds.screen import Reason
+from feeds.recordings.recording import Frame, chunks, read_batches
 from feeds.venue import ParseError
 from feeds.venues import VENUES
-from feeds.watches import Watches
+from feeds.watching.screen import Reason
+from feeds.watching.watches import Watches
 
 
 def screened(venue: str, file: Path) -> tuple[int, int, int, Counter[Reason]]:

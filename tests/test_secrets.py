@@ -12,7 +12,7 @@ import msgspec
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from gateway.admin_token import FILE
+from gateway.admin.token import FILE
 from tests.running_tickgate import LIMIT_S, RunningTickgate, tickgate_run
 from tests.scrape import get
 from tests.served import asked

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feeds.market import SystemClock
-from gateway.frames import frame
+from gateway.fanout.frames import frame
 from gateway.measure.sieve import Sieve
 
 PONG = b"\x8a\x00"

@@ -11,9 +11,9 @@ import pytest
 from redis.asyncio import Redis
 
 from feeds.market import SystemClock
-from gateway.limit_store import WORKERS_KEY, LimitStore, slots_key
-from gateway.plans import PLANS, Plan
-from gateway.slots import Slots
+from gateway.access.limit_store import WORKERS_KEY, LimitStore, slots_key
+from gateway.access.plans import PLANS, Plan
+from gateway.access.slots import Slots
 from tests.conftest import RedisServer
 from tests.running_tickgate import REPOSITORY
 from tests.until import until

@@ -3,9 +3,9 @@
 import pytest
 
 from feeds.market import Channel, ChannelState, Status
+from gateway.fanout.states import States, status_channel
+from gateway.fanout.topic import Standing, Topic
 from gateway.protocol import StateName
-from gateway.states import States, status_channel
-from gateway.topic import Standing, Topic
 
 LIMIT_S = 3.0
 LIVE = Status("live", 1)

@@ -6,7 +6,7 @@ import uvloop
 from redis.asyncio import Redis
 
 from feeds.market import SystemClock
-from gateway.key_store import KeyStore
+from gateway.access.key_store import KeyStore
 from tests.gateway_server import GatewayServer
 from tests.stream_client import client_of, refusal_of
 

@@ -6,7 +6,7 @@ import uvloop
 from redis.asyncio import Redis
 
 from feeds.market import Channel, SystemClock
-from gateway.key_store import KeyStore
+from gateway.access.key_store import KeyStore
 from tests.gateway_server import GatewayServer, Publishing
 from tests.stream_client import seqs
 from tests.ticks import BTC, ETH, QUOTES, quote, trades

@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 from websockets.exceptions import ConnectionClosed
 
 from feeds.market import SystemClock
-from gateway.key_store import KeyStore
+from gateway.access.key_store import KeyStore
 from gateway.settings import GatewaySettings
 from tests.gateway_server import (
     QUICK,

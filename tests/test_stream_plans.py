@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import uvloop
 
-from gateway.plans import PLANS, Plan
+from gateway.access.plans import PLANS, Plan
 from gateway.settings import TokenSettings
 from tests.conftest import in_one_task
 from tests.gateway_server import GatewayServer, Publishing, changed, gateway_on

@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway.child_process import Child
-from gateway.supervisor import DEATHS_MAX, STATUS_MISTAKE, Supervisor, SupervisorError
+from gateway.processes.child_process import Child
+from gateway.processes.supervisor import DEATHS_MAX, STATUS_MISTAKE, Supervisor, SupervisorError
 from tests.until import is_gone, until
 
 SHORT_S = 0.5

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.tally import Tally, sum_of, tally_of
+from gateway.fanout.tally import Tally, sum_of, tally_of
 
 digits = st.builds(
     lambda whole, part: f"{whole}.{part}" if part else str(whole),

@@ -13,7 +13,8 @@ from typing import Final
 
 import pytest
 
-from gateway import admin_keys, keys
+from gateway.access import keys
+from gateway.admin import keys as admin_keys
 
 TESTS: Final = Path(__file__).parent
 

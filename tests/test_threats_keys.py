@@ -22,8 +22,8 @@ from redis.asyncio import Redis
 from websockets.exceptions import InvalidStatus
 
 from feeds.market import SystemClock
-from gateway.key_store import KeyStore
-from gateway.plans import PLANS
+from gateway.access.key_store import KeyStore
+from gateway.access.plans import PLANS
 from gateway.settings import GatewaySettings, TokenSettings
 from tests.conftest import RedisServer
 from tests.gateway_server import GatewayServer, Publishing, changed, gateway_on

@@ -19,7 +19,7 @@ from gateway.commands.settings import certificate_of
 from gateway.configuration import SettingsError
 from gateway.server.websocket import StreamProtocol
 from gateway.settings import TlsSettings
-from gateway.tls import CertificateError
+from gateway.web.tls import CertificateError
 from tests.certificates import Files, curious
 from tests.conftest import in_one_task
 from tests.gateway_server import GatewayServer, Publishing, gateway_on, publish_custom

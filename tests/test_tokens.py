@@ -18,10 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jwt.algorithms import RSAAlgorithm
 
-from gateway.keys import Holder
+from gateway.access.keys import Holder
+from gateway.access.token_keys import TokenKeys, TokenKeysError, keys_in
+from gateway.access.tokens import TOKEN_MAX, TokenRefused, Tokens, is_token
 from gateway.settings import TokenSettings
-from gateway.token_keys import TokenKeys, TokenKeysError, keys_in
-from gateway.tokens import TOKEN_MAX, TokenRefused, Tokens, is_token
 from tests.manual_clock import ManualClock
 from tests.token_fuzz import bent_token
 from tests.token_issuer import (

@@ -24,7 +24,7 @@ from feeds.publisher import Publisher
 from feeds.settings import PublisherSettings
 from feeds.tracing import TracedLine
 from gateway.settings import TraceSettings
-from gateway.tracing import Tracing, begin_tracing
+from gateway.telemetry.tracing import Tracing, begin_tracing
 from tests.conftest import in_one_task
 from tests.gateway_server import (
     GatewayServer,
@@ -249,7 +249,7 @@ def gunzipped(body: bytes) -> bytes:
 
 def test_nothing_of_it_is_loaded_where_nothing_is_traced() -> None:
     # (redis-py loads parts of OpenTelemetry wherever it is installed.)
-    ours = {"gateway.tracing", "feeds.tracing", "opentelemetry.exporter"}
+    ours = {"gateway.telemetry.tracing", "feeds.tracing", "opentelemetry.exporter"}
     script = f"import sys, gateway.cli; assert not {ours!r} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[1])
 

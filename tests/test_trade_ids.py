@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feeds.trade_ids import HOLE_MAX, IDS_MAX, Consecutive, Oddity, Unique, Unnumbered
+from feeds.watching.trade_ids import HOLE_MAX, IDS_MAX, Consecutive, Oddity, Unique, Unnumbered
 
 
 def judged(trades: Iterable[tuple[int, int]]) -> list[int | Oddity]:

@@ -20,8 +20,8 @@ from feeds.market import Moment
 from gateway.client import Ack, Gap, Message, Missed, Reconnecting, Reset, State, Welcome
 from gateway.protocol import Accepted, SessionId
 from gateway.serve import listening_socket
-from gateway.watch_board import Board, Delays, Figure, Rate
-from gateway.watch_table import Layout
+from gateway.watch.board import Board, Delays, Figure, Rate
+from gateway.watch.table import Layout
 from tests.client_gateway import HOST, Publisher, gateway
 from tests.running_tickgate import COMMAND, REPOSITORY
 

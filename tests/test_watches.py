@@ -3,9 +3,9 @@
 import itertools
 
 from feeds.market import Channel, Missing, Tick, Trade
-from feeds.rhythm import FLOOR_S
-from feeds.watch import RENEWAL_FIRST_S
-from feeds.watches import CHANNELS_TOLD_MAX, STRANGERS_MAX, Watches
+from feeds.watching.rhythm import FLOOR_S
+from feeds.watching.watch import RENEWAL_FIRST_S
+from feeds.watching.watches import CHANNELS_TOLD_MAX, STRANGERS_MAX, Watches
 
 BTC = Channel("trade", "toy", "BTC-USD")
 ETH = Channel("trade", "toy", "ETH-USD")

@@ -29,7 +29,7 @@ from bench.verdict import Asked, add_options, at_most, console, keep, table_of
 from feeds.bus_line import BUS_SCRIPT
 from feeds.market import Candle, SystemClock
 from feeds.market.bus_names import DIRECTORY_KEY, head_key, log_key
-from gateway.key_store import KeyStore
+from gateway.access.key_store import KeyStore
 
 _LOADS: Final = (W2, W3, w1(300))
 _RATE_PER_S: Final = 50.0

@@ -29,7 +29,7 @@ from bench.processes import REPOSITORY
 from bench.setting import redis_server
 from feeds.market import SystemClock
 from feeds.market.bus_names import DIRECTORY_KEY
-from gateway.key_store import KeyStore
+from gateway.access.key_store import KeyStore
 from gateway.settings import GatewaySettings
 
 DEFAULT_WINDOW_MS: Final = GatewaySettings().join_window_ms

@@ -12,8 +12,8 @@ import time
 import msgspec
 
 from feeds.market import SystemClock
-from gateway.admin import AdminListener
-from gateway.plans import PlanSettings, plans_from
+from gateway.access.plans import PlanSettings, plans_from
+from gateway.admin.listener import AdminListener
 from gateway.serve import listening_socket, serve
 from gateway.settings import AdminSettings, GatewaySettings
 

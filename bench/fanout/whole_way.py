@@ -42,7 +42,7 @@ from bench.verdict import Asked, add_options, at_most, console, keep, table_of
 from feeds.market import SystemClock
 from feeds.market.bus_names import DIRECTORY_KEY
 from feeds.sim import Market
-from gateway.key_store import KeyStore
+from gateway.access.key_store import KeyStore
 from gateway.protocol import Ack
 
 _SEED: Final = 1

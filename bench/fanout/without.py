@@ -11,10 +11,10 @@ from typing import Final
 import gateway.worker
 from bench.fanout import server
 from feeds.market.metric import Histogram
-from gateway.fanout import Fanout
-from gateway.group import Groups
-from gateway.message import Message, Notice
-from gateway.session import Sink
+from gateway.fanout.fanout import Fanout
+from gateway.fanout.group import Groups
+from gateway.fanout.message import Message, Notice
+from gateway.fanout.session import Sink
 
 
 def _write_by_transport() -> None:

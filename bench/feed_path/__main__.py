@@ -31,7 +31,7 @@ from bench.setting import described, redis_server
 from bench.verdict import Asked, add_options, at_least, at_most, keep, table_of
 from feeds.market import Publication
 from feeds.market.bus_names import head_key
-from gateway.bus_listener import Batch, Listener
+from gateway.bus.listener import Batch, Listener
 
 _PATIENCE_S: Final = 20.0
 """For what is to come within moments, and for what is late."""

@@ -31,7 +31,7 @@ from bench.load.client import compiled
 from bench.setting import described
 from bench.verdict import Asked, add_options, at_most, console, keep, table_of
 from feeds.market import SystemClock
-from gateway.key_store import KeyStore
+from gateway.access.key_store import KeyStore
 
 _CLIENTS: Final = 200
 _CHANNELS: Final = 20

@@ -22,7 +22,7 @@ from bench.peers.peer import (
     free_port,
     launched,
 )
-from gateway.embedded_redis import find_redis_server
+from gateway.processes.embedded_redis import find_redis_server
 
 _MODULE: Final = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 _INSTALL: Final = "apt install nginx libnginx-mod-nchan"

@@ -12,7 +12,7 @@ from bench.peers.peer import Ground, Peer, Running, launched_python, nothing_mis
 from bench.setting import commit
 from feeds.market import SystemClock
 from feeds.market.bus_names import DIRECTORY_KEY
-from gateway.key_store import KeyStore
+from gateway.access.key_store import KeyStore
 from gateway.settings import GatewaySettings
 
 _CHANNELS_MAX: Final = 1_000

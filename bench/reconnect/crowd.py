@@ -13,7 +13,7 @@ from typing import Final, cast
 import msgspec
 
 from feeds.market import Position
-from gateway.stream_errors import UnreachableError, closed, pause_s
+from gateway.consumer.errors import UnreachableError, closed, pause_s
 
 _ANSWER_LIMIT_S: Final = 30.0
 _UPGRADE: Final = (

@@ -32,7 +32,7 @@ class Trade(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     received_us: int | None = msgspec.field(name="rx", default=None)
     """When our feed had the frame in hand; None where that isn't known (an undated recording)."""
     suspect: bool = False
-    """Whether our feed doubts it: feeds/screen.py says why it may."""
+    """Whether our feed doubts it: feeds/watching/screen.py says why it may."""
 
 
 class Quote(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):

@@ -24,7 +24,7 @@ from gateway.commands.backtest_text import records_of, setting_of, write_backtes
 from gateway.commands.failure import STATUS_MISTAKE, STATUS_WORLD, CommandFailure
 from gateway.commands.options import config_option, end_with, environment
 from gateway.commands.settings import settings_from
-from gateway.watch_board import printable
+from gateway.watch.board import printable
 
 DEFAULT_PLOT: Final = "backtest.png"
 _NO_PLOT: Final = "no plot: it needs matplotlib: pip install 'tickgate[backtest]'"

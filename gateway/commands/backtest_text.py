@@ -12,7 +12,7 @@ from feeds.derived.models import MODELS
 from feeds.market import TrackRecord
 from gateway.commands.ledger_table import write_line, write_records
 from gateway.commands.times import minute_of
-from gateway.watch_board import printable
+from gateway.watch.board import printable
 
 _NAME_CHARS: Final = 80
 

@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.text import Text
 
 from feeds.market import SystemClock
-from feeds.replay import VENUE as REPLAY
+from feeds.recordings.replay import VENUE as REPLAY
 from feeds.venues import VENUES
 from gateway.client import StreamError
 from gateway.commands.failure import (
@@ -35,7 +35,7 @@ from gateway.commands.stopping import on_stop
 from gateway.measure.report import Report
 from gateway.measure.report_table import progress, write_report
 from gateway.measure.run import CONNECTIONS_MAX, Measurement, Wanted
-from gateway.watch_board import printable
+from gateway.watch.board import printable
 
 _PROGRESS_S: Final = 0.25
 

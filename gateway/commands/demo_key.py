@@ -12,9 +12,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from feeds.market import SystemClock
+from gateway.access.key_store import KeyStore
 from gateway.commands.failure import CommandFailure
 from gateway.commands.redis_access import connected, in_time
-from gateway.key_store import KeyStore
 
 DEMO_LABEL: Final = "demo"
 DEMO_PLAN: Final = "pro"

@@ -14,9 +14,9 @@ from gateway.commands.failure import CommandFailure
 from gateway.commands.redis_access import connected
 from gateway.commands.settings import SIMULATED, Settings
 from gateway.commands.welcome import welcome
-from gateway.embedded_redis import save
-from gateway.listening import url_of
-from gateway.supervisor import SupervisorError
+from gateway.processes.embedded_redis import save
+from gateway.processes.listening import url_of
+from gateway.processes.supervisor import SupervisorError
 
 READY_LIMIT_S: Final = 30.0
 """For the gateway to serve."""

@@ -11,18 +11,18 @@ from rich.console import Console
 from rich.table import Table
 
 from feeds.market import SystemClock
+from gateway.access.key_store import KeyBusyError, KeyStore
+from gateway.access.keys import KeyRecord
+from gateway.access.limit_store import LimitStore
+from gateway.access.plans import FALLBACK, plans_from
+from gateway.access.script_calls import Unanswered
+from gateway.access.usage import Month
 from gateway.commands.failure import STATUS_MISTAKE, CommandFailure
 from gateway.commands.options import environment, with_settings
 from gateway.commands.parameters import duration, patterns
 from gateway.commands.redis_access import ANSWER_LIMIT_S, in_time, redis_of
 from gateway.commands.settings import Settings
 from gateway.commands.times import time_of
-from gateway.key_store import KeyBusyError, KeyStore
-from gateway.keys import KeyRecord
-from gateway.limit_store import LimitStore
-from gateway.plans import FALLBACK, plans_from
-from gateway.script_calls import Unanswered
-from gateway.usage import Month
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from feeds.market import Baseline, Share, TrackRecord
 from gateway.commands.times import minute_of
-from gateway.watch_board import printable
+from gateway.watch.board import printable
 
 _DIM, _GOOD, _BOLD = "dim", "bold green", "bold"
 _WIDTH_MAX = 200

@@ -2,8 +2,8 @@
 
 import click
 
+from gateway.access.grants import checked_patterns
 from gateway.durations import seconds_in
-from gateway.grants import checked_patterns
 
 
 def duration(_: click.Context, __: click.Parameter, text: str | None) -> int | None:

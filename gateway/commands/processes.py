@@ -18,19 +18,19 @@ from feeds.feeds_at_work import FeedsAtWork
 from feeds.market import Clock, SystemClock
 from feeds.metrics import METRICS
 from feeds.run import run_feeds
-from gateway.admin import AdminListener, ProcessName, Table
-from gateway.admin_token import FILE
+from gateway.access.plans import plans_from
+from gateway.admin.listener import AdminListener, ProcessName, Table
+from gateway.admin.token import FILE
 from gateway.commands.failure import CommandFailure
 from gateway.commands.settings import Settings, certificate_of
 from gateway.commands.stopping import stopping_event
 from gateway.configuration import SettingsError
-from gateway.logs import begin_log, teller
-from gateway.plans import plans_from
 from gateway.serve import serve, spare_the_start
-from gateway.spans import NO_SPANS
+from gateway.telemetry.logs import begin_log, teller
+from gateway.telemetry.spans import NO_SPANS
 
 if TYPE_CHECKING:
-    from gateway.tracing import Tracing
+    from gateway.telemetry.tracing import Tracing
 
 
 def feeds_process(settings: Settings, redis_url: str) -> None:
@@ -106,7 +106,7 @@ def _tracing(settings: Settings, process: ProcessName) -> "Tracing | None":
     """None where nothing is traced, and then nothing of it is loaded."""
     if not settings.traces.endpoint:
         return None
-    from gateway.tracing import begin_tracing  # noqa: PLC0415 - an extra
+    from gateway.telemetry.tracing import begin_tracing  # noqa: PLC0415 - an extra
 
     return begin_tracing(settings.traces, process)
 

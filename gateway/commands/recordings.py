@@ -17,9 +17,9 @@ from feeds.chosen import venue_feed, venue_row
 from feeds.connection import FrameTap
 from feeds.feed import TickSink
 from feeds.market import SystemClock
-from feeds.record import RecordProgress, record
-from feeds.recording import Header, RecordingError, RecordingWriter, Row, read_rows
-from feeds.replay import ReplayProgress
+from feeds.recordings.record import RecordProgress, record
+from feeds.recordings.recording import Header, RecordingError, RecordingWriter, Row, read_rows
+from feeds.recordings.replay import ReplayProgress
 from feeds.run import run_replay
 from feeds.venue_feed import VenueFeed
 from gateway.commands.failure import STATUS_MISTAKE, CommandFailure
@@ -28,7 +28,7 @@ from gateway.commands.processes import leave
 from gateway.commands.redis_access import redis_url_of
 from gateway.commands.settings import Settings
 from gateway.commands.stopping import stopping_event
-from gateway.logs import begin_log
+from gateway.telemetry.logs import begin_log
 
 _FLUSH_S: Final = 1.0
 """What a crash may cost of a recording."""

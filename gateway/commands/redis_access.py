@@ -15,9 +15,9 @@ from redis.exceptions import RedisError
 
 from gateway.commands.failure import CommandFailure
 from gateway.commands.settings import Settings
-from gateway.embedded_redis import DIRECTORY_PREFIX, EmbeddedRedis, brief_redis, save
-from gateway.listening import url_of
-from gateway.running import find_running, locked, take_left_behind
+from gateway.processes.embedded_redis import DIRECTORY_PREFIX, EmbeddedRedis, brief_redis, save
+from gateway.processes.listening import url_of
+from gateway.processes.running import find_running, locked, take_left_behind
 
 ANSWER_LIMIT_S: Final = 3.0
 

@@ -13,18 +13,18 @@ from typing import Any
 import click
 import msgspec
 
-from gateway.child_process import Child
 from gateway.commands.demo_key import forget_demo_key
 from gateway.commands.failure import CommandFailure
 from gateway.commands.greeting import gateway_url, greet, public_url
 from gateway.commands.redis_access import clear_left_behind, connected
 from gateway.commands.settings import Settings, environment_with
 from gateway.commands.stopping import on_stop
-from gateway.embedded_redis import EmbeddedRedis
-from gateway.listening import reserved
-from gateway.logs import begin_log, teller
-from gateway.running import Running, announced, locked
-from gateway.supervisor import STOP_LIMIT_S, Supervisor
+from gateway.processes.child_process import Child
+from gateway.processes.embedded_redis import EmbeddedRedis
+from gateway.processes.listening import reserved
+from gateway.processes.running import Running, announced, locked
+from gateway.processes.supervisor import STOP_LIMIT_S, Supervisor
+from gateway.telemetry.logs import begin_log, teller
 
 _REDIS, _FEEDS, _GATEWAY = range(3)
 """The tiers, in the order of starting."""

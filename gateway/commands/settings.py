@@ -14,6 +14,7 @@ from redis.asyncio.connection import parse_url
 
 from feeds.settings import FeedSettings, LedgerSettings
 from feeds.venues import VENUES
+from gateway.access.plans import PlanSettings, check_plan_name
 from gateway.configuration import (
     ALIASES,
     OTHER_VARIABLES,
@@ -22,9 +23,6 @@ from gateway.configuration import (
     did_you_mean,
     load,
 )
-from gateway.origins import check_origin
-from gateway.plans import PlanSettings, check_plan_name
-from gateway.proxies import check_proxy
 from gateway.setting import Setting, settings_of
 from gateway.settings import (
     AdminSettings,
@@ -34,7 +32,9 @@ from gateway.settings import (
     TokenSettings,
     TraceSettings,
 )
-from gateway.tls import Certificate, CertificateError
+from gateway.web.origins import check_origin
+from gateway.web.proxies import check_proxy
+from gateway.web.tls import Certificate, CertificateError
 
 DEFAULT_FILE: Final = "tickgate.toml"
 LEDGER_FILE: Final = "ledger.sqlite"

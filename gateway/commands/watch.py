@@ -1,4 +1,4 @@
-"""`tickgate watch`: channels live, in the terminal; what is shown is in `gateway.watch`."""
+"""`tickgate watch`: channels live, in the terminal. What is shown is in `gateway.watch`."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ from gateway.commands.options import (
     with_settings,
 )
 from gateway.commands.settings import Settings
-from gateway.watch import watch
+from gateway.watch.terminal import watch
 
 
 @click.command("watch")

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from gateway.served_file import ServedFile
+from gateway.web.served_file import ServedFile
 
 _PAGES: Final = Path(__file__).parent / "pages"
 _ASSETS: Final = Path(__file__).parent / "assets"

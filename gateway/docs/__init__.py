@@ -14,10 +14,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway.asyncapi import asyncapi
+from gateway.docs.asyncapi import asyncapi
+from gateway.docs.openapi import openapi
 from gateway.docs.page import page
-from gateway.openapi import openapi
-from gateway.served_file import ServedFile
+from gateway.web.served_file import ServedFile
 
 _HEADERS: Final = {
     "Content-Security-Policy": "; ".join(

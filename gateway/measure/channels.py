@@ -5,9 +5,9 @@ The protocol has no list of what is there: each name is tried, and those that ar
 
 from typing import Final
 
+from gateway.consumer.errors import CommandRefusedError, StreamError
 from gateway.errors import ERRORS
 from gateway.measure.connection import Measured
-from gateway.stream_errors import CommandRefusedError, StreamError
 
 _WELL_KNOWN: Final = ("BTC-USD", "BTC-USDT", "ETH-USD", "ETH-USDT", "SOL-USD", "SOL-USDT")
 """Tried where a venue's channels are more than there is room for."""

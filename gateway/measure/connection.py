@@ -16,7 +16,9 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, WebSocketException
 
 from feeds.market import Clock
-from gateway.client_socket import ANSWER_LIMIT_S, open_socket, stream_url, why_closed
+from gateway.consumer.client_socket import ANSWER_LIMIT_S, open_socket, stream_url, why_closed
+from gateway.consumer.errors import CommandRefusedError, StreamError, UnansweredError
+from gateway.consumer.subscriber import CHANNELS_PER_COMMAND
 from gateway.errors import ERRORS
 from gateway.measure.clock_offset import ClockOffset, Ping
 from gateway.measure.heard import Heard
@@ -24,8 +26,6 @@ from gateway.measure.histogram import Histogram
 from gateway.measure.sieve import Sieve
 from gateway.protocol import Ack, Announcement, CommandId, Error, Pong, Subscribe, Unsubscribe
 from gateway.protocol import Ping as PingCommand
-from gateway.stream_errors import CommandRefusedError, StreamError, UnansweredError
-from gateway.subscriber import CHANNELS_PER_COMMAND
 
 _TRIES_MAX: Final = 30
 """Of a command that comes too soon for the rate of commands that the plan allows."""

@@ -1,14 +1,16 @@
 """What one connection heard: delays by hop, rates, and all that was lost, announced or not. Pure.
 
-Holes and disorder are found by the bookkeeping of the reference client, `gateway.positions`.
+Holes and disorder are found by the bookkeeping of the reference client,
+`gateway.consumer.positions`.
 """
 
 from typing import Final
 
 import msgspec
 
+from gateway.consumer.positions import Missed, Positions
+from gateway.fanout.rates import is_conflated
 from gateway.measure.histogram import Histogram
-from gateway.positions import Missed, Positions
 from gateway.protocol import (
     Accepted,
     Ack,
@@ -21,7 +23,6 @@ from gateway.protocol import (
     Reset,
     State,
 )
-from gateway.rates import is_conflated
 
 HOPS: Final = ("feed", "bus", "client", "all")
 """From `rx` to `tx`, `tx` to `gw`, `gw` to here, and `tx` to here; the venue's is one a venue."""

@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gateway.measure.report import SHARES, Clocks, Delays, GatewayClock, Hop, Report
-from gateway.watch_board import printable
-from gateway.watch_table import NOT_MARKETS
+from gateway.watch.board import printable
+from gateway.watch.table import NOT_MARKETS
 
 _GOOD, _DIM, _WARN, _ALARM = "green", "dim", "yellow", "bold red"
 _PARTS: Final = ("p50", "p90", "p99", "p99.9", "max")

@@ -14,7 +14,8 @@ from typing import Final
 import msgspec
 
 from feeds.market import Clock
-from gateway.client_socket import place_of, stream_url
+from gateway.consumer.client_socket import place_of, stream_url
+from gateway.consumer.errors import ChannelsRefusedError, StreamError
 from gateway.measure.channels import subscribe_default
 from gateway.measure.connection import Measured, batches
 from gateway.measure.heard import Faults
@@ -31,7 +32,6 @@ from gateway.measure.report import (
     per_s,
 )
 from gateway.protocol import Ack
-from gateway.stream_errors import ChannelsRefusedError, StreamError
 
 WARM_UP_S: Final = 0.5
 """Between the last ack and what counts: newest values, and the stir of subscribing, are over."""

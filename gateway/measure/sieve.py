@@ -12,7 +12,7 @@ from feeds.market import Clock
 
 _FIN_TEXT: Final = 0x81
 _FRAME_BYTES_MAX: Final = 16 * 1024 * 1024
-"""As `gateway.client_socket` has it: what is larger is for the library to refuse."""
+"""As `gateway.consumer.client_socket` has it: what is larger is for the library to refuse."""
 
 Take = Callable[[bytes, int], None]
 """Is handed a text frame's payload, and when it was read, microseconds UTC."""

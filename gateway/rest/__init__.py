@@ -14,17 +14,17 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from gateway.admission import Admission
-from gateway.keys import Holder
-from gateway.limit_store import LimitStore, month_at
-from gateway.log_context import request_id
-from gateway.plans import Plan
-from gateway.problems import MEDIA_TYPE, Refusal
-from gateway.rate_headers import rate_headers
-from gateway.requests import HEADER
+from gateway.access.admission import Admission
+from gateway.access.keys import Holder
+from gateway.access.limit_store import LimitStore, month_at
+from gateway.access.plans import Plan
+from gateway.access.rate_headers import rate_headers
 from gateway.rest.call import Call, Sources
 from gateway.rest.parameters import ParameterError, parsed
 from gateway.rest.routes import REST, RestRoute
+from gateway.telemetry.log_context import request_id
+from gateway.telemetry.requests import HEADER
+from gateway.web.problems import MEDIA_TYPE, Refusal
 
 __all__ = ["EXCEPTION_HANDLERS", "REST_ROUTES", "Rest", "Sources"]
 

@@ -1,13 +1,13 @@
 """`POST /v1/tickets` and `GET /v1/usage`: what a key may ask about itself."""
 
-from gateway.problems import Refusal
-from gateway.rate_headers import retry_after
+from gateway.access.rate_headers import retry_after
+from gateway.access.script_calls import Unanswered
+from gateway.access.tickets import LIFE_MS, TicketsUnavailable
+from gateway.access.usage import Used
 from gateway.rest.answers import Ticket
 from gateway.rest.call import Call
 from gateway.rest.parameters import Nothing
-from gateway.script_calls import Unanswered
-from gateway.tickets import LIFE_MS, TicketsUnavailable
-from gateway.usage import Used
+from gateway.web.problems import Refusal
 
 
 async def ticket(call: Call, _: Nothing) -> Ticket:

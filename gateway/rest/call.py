@@ -6,16 +6,16 @@ from typing import Final, NamedTuple, TypeVar
 import msgspec
 
 from feeds.market import Channel, Clock
-from gateway.directory import Directory
+from gateway.access.grants import Grant
+from gateway.access.keys import Holder
+from gateway.access.plans import Plan
+from gateway.access.tickets import Tickets
+from gateway.access.usage import Month
+from gateway.bus.directory import Directory
 from gateway.errors import CommandError
-from gateway.grants import Grant
-from gateway.keys import Holder
-from gateway.plans import Plan
-from gateway.problems import Refusal
 from gateway.rest.cursor import CursorError, decode
 from gateway.rest.readings import Readings
-from gateway.tickets import Tickets
-from gateway.usage import Month
+from gateway.web.problems import Refusal
 
 NAMES_MAX: Final = 50
 """As of a command of the stream."""

@@ -9,13 +9,13 @@ from typing import Final
 import msgspec
 
 from feeds.market import Position, Publication
-from gateway.problems import Refusal
 from gateway.rest.answers import CandlePage, spliced
 from gateway.rest.call import Call
 from gateway.rest.candle_listing import CandleListing, CandlePlace
 from gateway.rest.cursor import encode
 from gateway.rest.parameters import OfCandles, microseconds
 from gateway.rest.readings import SLICE, Ask, Found, Readings
+from gateway.web.problems import Refusal
 
 _NEWEST: Final = 10
 """Messages of the stream: the first that is no correction tells what runs."""

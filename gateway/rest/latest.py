@@ -4,13 +4,13 @@ import msgspec
 
 from feeds.market import Position
 from gateway.errors import ERRORS, CommandError
-from gateway.message import is_sound
-from gateway.problems import Refusal
+from gateway.fanout.message import is_sound
 from gateway.rest.answers import Latest, Missing, spliced
 from gateway.rest.call import NAMES_MAX, Call
 from gateway.rest.cursor import encode
 from gateway.rest.parameters import OfLatest
 from gateway.rest.readings import Ask
+from gateway.web.problems import Refusal
 
 _CHANNELS_AT_ONCE = 50
 

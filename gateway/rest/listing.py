@@ -11,11 +11,11 @@ from typing import Final, NamedTuple
 import msgspec
 
 from feeds.market import Position, Publication
-from gateway.history import gaps_before
-from gateway.problems import Refusal
+from gateway.fanout.history import gaps_before
 from gateway.protocol import Gap
 from gateway.rest.answers import channels_of
 from gateway.rest.readings import SLICE, Ask, Found, Readings
+from gateway.web.problems import Refusal
 
 _EACH: Final = 10
 """Messages that are read of each of several channels at once."""

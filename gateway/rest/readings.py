@@ -14,9 +14,9 @@ from redis.exceptions import RedisError, ResponseError
 
 from feeds.market import Publication, PublicationError
 from feeds.market.bus_names import TRACK_RECORDS_KEY, finals_key, head_key, log_key
+from gateway.access.rate_headers import retry_after
 from gateway.patience import patience
-from gateway.problems import Refusal
-from gateway.rate_headers import retry_after
+from gateway.web.problems import Refusal
 
 AT_ONCE: Final = 4
 """Requests that read at the same time."""

@@ -4,6 +4,8 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, Literal, NamedTuple
 
 from feeds.market import TrackRecord
+from gateway.access.usage import Used
+from gateway.fanout.sent import SENT, AnyMessage
 from gateway.rest.account import ticket, usage
 from gateway.rest.answers import CandlePage, Latest, Page, Symbols, Ticket, TrackRecords, Venues
 from gateway.rest.call import Call
@@ -23,8 +25,6 @@ from gateway.rest.symbols import symbols
 from gateway.rest.track_records import track_record
 from gateway.rest.trades import trades
 from gateway.rest.venues import venues
-from gateway.sent import SENT, AnyMessage
-from gateway.usage import Used
 
 
 class RestRoute(NamedTuple):

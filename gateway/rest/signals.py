@@ -6,14 +6,14 @@ from typing import Final
 import msgspec
 
 from feeds.market import Publication
-from gateway.problems import Refusal
+from gateway.fanout.sent import Live
 from gateway.rest.answers import Page, spliced
 from gateway.rest.call import NAMES_MAX, Call
 from gateway.rest.cursor import encode
 from gateway.rest.listing import Entry, Place, page
 from gateway.rest.parameters import OfSignals
 from gateway.rest.readings import Ask, Readings
-from gateway.sent import Live
+from gateway.web.problems import Refusal
 
 _KIND: Final = "signal"
 _Places = dict[str, Place]

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from gateway.problems import Refusal
 from gateway.rest.answers import TrackRecords
 from gateway.rest.call import Call
 from gateway.rest.parameters import OfTrackRecord
+from gateway.web.problems import Refusal
 
 
 async def track_record(call: Call, query: OfTrackRecord) -> TrackRecords[msgspec.Raw]:

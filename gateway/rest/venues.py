@@ -5,12 +5,12 @@ from typing import Literal
 import msgspec
 
 from feeds.market import Publication
+from gateway.fanout.states import STATUS_SYMBOL
 from gateway.protocol import By, StateName
 from gateway.rest.answers import Venue, Venues, spliced
 from gateway.rest.call import Call
 from gateway.rest.parameters import Nothing
 from gateway.rest.readings import Ask
-from gateway.states import STATUS_SYMBOL
 
 
 class _Reported(msgspec.Struct, frozen=True):

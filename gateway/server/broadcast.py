@@ -10,7 +10,7 @@ import os
 from collections.abc import Sequence
 from itertools import repeat
 
-from gateway.session import Sink
+from gateway.fanout.session import Sink
 
 
 def write_all(sinks: Sequence[Sink], frames: bytes) -> None:

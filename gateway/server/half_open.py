@@ -3,8 +3,8 @@
 from collections import Counter
 from typing import Final
 
-from gateway.addresses import site_of
-from gateway.proxies import NO_PROXIES, Proxies
+from gateway.web.addresses import site_of
+from gateway.web.proxies import NO_PROXIES, Proxies
 
 _LIMIT_S: Final = 5.0
 """From the connection, or a request's first byte, to its last; and for a TLS handshake."""

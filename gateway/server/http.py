@@ -9,9 +9,9 @@ from typing import Any, Final
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from gateway.proxies import FORWARDED_FOR, FORWARDED_PROTO, NO_PROXIES, Proxies
 from gateway.server.ending import abort
 from gateway.server.half_open import HalfOpen
+from gateway.web.proxies import FORWARDED_FOR, FORWARDED_PROTO, NO_PROXIES, Proxies
 
 _CLOSE_LIMIT_S: Final = 3.0
 """For a peer that doesn't read to take our answer."""

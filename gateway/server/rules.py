@@ -14,7 +14,7 @@ from websockets.server import ServerProtocol
 from websockets.streams import StreamReader
 from websockets.typing import LoggerLike
 
-from gateway.limits import Gcra
+from gateway.access.limits import Gcra
 
 _CONTROL_BYTES_MAX: Final = 125
 _MASK_BYTES: Final = 4

@@ -17,11 +17,11 @@ from websockets.http11 import Request
 from websockets.protocol import State
 
 from gateway.errors import CLOSES
-from gateway.proxies import FORWARDED_FOR, FORWARDED_PROTO, NO_PROXIES, Proxies
 from gateway.server.ending import abort
 from gateway.server.hearing import Hearing
 from gateway.server.reading import ReadingProtocol
 from gateway.server.sink import EXTENSION, FrameSink, Listener
+from gateway.web.proxies import FORWARDED_FOR, FORWARDED_PROTO, NO_PROXIES, Proxies
 
 _CLOSE_LIMIT_S: Final = 3.0
 """From a close frame to the end of the socket, whether or not the peer reads."""

@@ -2,11 +2,11 @@
 
 import logging
 
+from gateway.access.limits import Gcra
 from gateway.conversation import Conversation
 from gateway.errors import CLOSES, CommandError
-from gateway.limits import Gcra
+from gateway.fanout.session import Session
 from gateway.protocol import decode_command, id_of
-from gateway.session import Session
 from gateway.worker import Worker
 
 _log = logging.getLogger(__name__)

@@ -7,12 +7,12 @@ import logging
 from starlette.responses import JSONResponse
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from gateway.access.keys import Holder
+from gateway.access.rate_headers import connection_headers, retry_after
 from gateway.errors import CLOSES, CloseRow, CommandError
-from gateway.frames import unframed
-from gateway.keys import Holder
-from gateway.message import Notice
-from gateway.origins import Origins
-from gateway.problems import MEDIA_TYPE, Refusal
+from gateway.fanout.frames import unframed
+from gateway.fanout.message import Notice
+from gateway.fanout.session import Session, Sink
 from gateway.protocol import (
     SUBPROTOCOLS,
     VERSION,
@@ -27,13 +27,13 @@ from gateway.protocol import (
     decode_command,
     id_of,
 )
-from gateway.rate_headers import connection_headers, retry_after
-from gateway.requests import HEADER
 from gateway.server.sink import EXTENSION, FrameSink
-from gateway.session import Session, Sink
-from gateway.spans import Span
+from gateway.telemetry.requests import HEADER
+from gateway.telemetry.spans import Span
 from gateway.transports.listener import StreamListener
 from gateway.transports.queue_sink import QueueSink, messages_of
+from gateway.web.origins import Origins
+from gateway.web.problems import MEDIA_TYPE, Refusal
 from gateway.worker import Worker
 
 _log = logging.getLogger(__name__)

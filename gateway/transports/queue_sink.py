@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gateway.errors import CloseRow
-from gateway.frames import unframed
+from gateway.fanout.frames import unframed
 from gateway.protocol import EncodingName
 from gateway.server.sink import Listener
 

@@ -24,8 +24,8 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 
 from gateway.commands.greeting import answers_ready
-from gateway.die_with_parent import ended_with_us
-from gateway.embedded_redis import find_redis_server
+from gateway.processes.die_with_parent import ended_with_us
+from gateway.processes.embedded_redis import find_redis_server
 from gateway.serve import listening_socket
 from tests.running_tickgate import COMMAND, REPOSITORY, environment
 

@@ -19,8 +19,8 @@ from redis.asyncio import Redis
 
 from feeds.market import Channel, SystemClock
 from feeds.market.position import SEQ_MAX
-from gateway.key_store import KeyStore
-from gateway.plans import PLANS, Plan
+from gateway.access.key_store import KeyStore
+from gateway.access.plans import PLANS, Plan
 from gateway.server.rules import RuledProtocol
 from gateway.server.websocket import StreamProtocol
 from tests.conftest import RedisServer

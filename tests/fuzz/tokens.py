@@ -15,9 +15,9 @@ import jwt
 import uvloop
 
 from feeds.market import SystemClock
+from gateway.access.token_keys import TokenKeys
+from gateway.access.tokens import TokenRefused, Tokens
 from gateway.settings import Algorithm, TokenSettings
-from gateway.token_keys import TokenKeys
-from gateway.tokens import TokenRefused, Tokens
 from tests.conftest import RedisServer
 from tests.fuzz.found import Found
 from tests.fuzz.talking import Faults

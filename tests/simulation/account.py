@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from feeds.market import Channel
-from gateway import comeback
+from gateway.fanout import comeback
 from tests.simulation.bus_model import BusModel
 from tests.simulation.truth import Epoch, Truth, Violation
 

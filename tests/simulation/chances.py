@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 from feeds.market import Channel
 from feeds.settings import PublisherSettings
-from gateway import comeback, history
+from gateway.fanout import comeback, history
 from gateway.settings import GatewaySettings
 from tests.simulation.venue import CHANNELS
 

@@ -7,11 +7,11 @@ from typing import Any, Final
 import msgspec
 
 from feeds.market import Channel
+from gateway.consumer.subscriber import Missed, Reconnecting, Subscriber, Terms
 from gateway.errors import CLOSES
-from gateway.frames import unframed
+from gateway.fanout.frames import unframed
+from gateway.fanout.rates import RATES, served
 from gateway.protocol import EncodingName, Gap, Reset, Subscribe, Unsubscribe
-from gateway.rates import RATES, served
-from gateway.subscriber import Missed, Reconnecting, Subscriber, Terms
 from tests.simulation.account import Account
 from tests.simulation.socket import Socket
 from tests.simulation.truth import Violation

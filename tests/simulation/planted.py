@@ -7,16 +7,16 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from feeds.batch import Batch, Waiting
-from gateway import message
-from gateway.bus import Bus
-from gateway.comeback import Comeback
-from gateway.history import Entry, History
-from gateway.hub import Hub
-from gateway.message import Message, TradeMessage
-from gateway.outbox import Outbox
-from gateway.session import Session
-from gateway.tally import Tally
-from gateway.topic import Topic
+from gateway.bus.bus import Bus
+from gateway.fanout import message
+from gateway.fanout.comeback import Comeback
+from gateway.fanout.history import Entry, History
+from gateway.fanout.hub import Hub
+from gateway.fanout.message import Message, TradeMessage
+from gateway.fanout.outbox import Outbox
+from gateway.fanout.session import Session
+from gateway.fanout.tally import Tally
+from gateway.fanout.topic import Topic
 
 Plant = Callable[[], AbstractContextManager[Any]]
 

@@ -9,7 +9,8 @@ from random import Random
 import hiredis
 
 from feeds.market.bus_names import channel_of, topic
-from gateway import bus_readings, heartbeat
+from gateway.bus import heartbeat
+from gateway.bus import readings as bus_readings
 from tests.simulation.bus_model import BusModel, Keys, Published
 from tests.simulation.network import Weather, Wire
 from tests.simulation.virtual_time import VirtualClock

@@ -11,7 +11,7 @@ from random import Random
 from typing import Final, Protocol
 
 from gateway.errors import CloseRow
-from gateway.session import Session, Sink
+from gateway.fanout.session import Session, Sink
 from gateway.transports.listener import StreamListener
 
 _CLOSE_LIMIT_S: Final = 3.0

@@ -2,9 +2,9 @@
 
 import asyncio
 
-from gateway.keys import Holder
-from gateway.plans import Plan
-from gateway.session import Session
+from gateway.access.keys import Holder
+from gateway.access.plans import Plan
+from gateway.fanout.session import Session
 from gateway.worker import Worker
 
 
@@ -16,7 +16,7 @@ class Limits:
 
 
 class Holders:
-    """In the place of `gateway.holders`: everybody may be here, for ever."""
+    """In the place of `gateway.access.holders`: everybody may be here, for ever."""
 
     def __init__(self, worker: Worker) -> None:
         self._worker = worker

@@ -8,7 +8,8 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 
 from feeds.market.bus_names import finals_key, head_key, log_key, topic
-from gateway import bus_readings, heartbeat
+from gateway.bus import heartbeat
+from gateway.bus import readings as bus_readings
 from tests.simulation.bus_model import BusModel, Head, Log, Published
 
 CHANNELS = ("trade:sim:A", "quote:sim:B", "candle.1m:sim:A", "candle.1s:sim:A")

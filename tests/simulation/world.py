@@ -12,13 +12,13 @@ from redis.backoff import NoBackoff
 
 from feeds.market import Channel
 from feeds.publisher import Publisher
-from gateway.comeback import BYTES_MAX
-from gateway.keys import Holder
-from gateway.plans import PLANS, Plan
+from gateway.access.keys import Holder
+from gateway.access.plans import PLANS, Plan
+from gateway.consumer.subscriber import Terms
+from gateway.fanout.comeback import BYTES_MAX
+from gateway.fanout.rates import RATES
+from gateway.fanout.session import Session
 from gateway.protocol import SessionId
-from gateway.rates import RATES
-from gateway.session import Session
-from gateway.subscriber import Terms
 from gateway.transports.listener import StreamListener
 from gateway.worker import Worker
 from tests.simulation.account import Account

@@ -13,10 +13,18 @@ from functools import partial
 from feeds.backtest.files import File
 from feeds.backtest.source import Event, Faults, FileError, Source
 from feeds.market import Channel, Quote, Tick, Trade
-from feeds.recording import BadLine, Frame, Header, RecordingError, chunks, read_batches, read_rows
-from feeds.screen import Reason, Screen, screen_of
+from feeds.recordings.recording import (
+    BadLine,
+    Frame,
+    Header,
+    RecordingError,
+    chunks,
+    read_batches,
+    read_rows,
+)
 from feeds.venue import ParseError, Parser, Venue
 from feeds.venues import VENUES
+from feeds.watching.screen import Reason, Screen, screen_of
 
 
 def recognise_recording(file: File, symbol: str | None) -> Source | None:

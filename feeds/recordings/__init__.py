@@ -1,0 +1,1 @@
+"""Recording what venues send, and playing it again."""

@@ -1,0 +1,1 @@
+"""What a feed thinks of what a venue sends: silent, late, doubtful, repeated. Pure."""

@@ -1,0 +1,1 @@
+"""Redis as a worker hears it: what is published, and what Redis keeps of channels."""

@@ -1,0 +1,1 @@
+"""Processes that start, watch and end others, and the addresses and locks that they share."""

@@ -1,0 +1,1 @@
+"""What an operator reads of us while we run: logs, requests, traces."""

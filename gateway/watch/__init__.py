@@ -1,0 +1,1 @@
+"""`tickgate watch`: channels live, in a terminal."""
