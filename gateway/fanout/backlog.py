@@ -106,6 +106,15 @@ class Backlog:
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries.values())
 
+    def moved_out(self) -> "Backlog":
+        """All that waits, in a backlog of its own; nothing is left here."""
+        waiting = Backlog()
+        for name in Backlog.__slots__:
+            mine = getattr(self, name)
+            setattr(self, name, getattr(waiting, name))
+            setattr(waiting, name, mine)
+        return waiting
+
     def oldest(self) -> Entry | None:
         return next(iter(self._entries.values()), None)
 

@@ -13,18 +13,18 @@ entry, as it would be written, and taken apart only where it has to be; while th
 is looked at some hundred messages at a time.
 """
 
-from collections.abc import Mapping, Sequence
-from itertools import cycle, groupby
-from operator import attrgetter
+from collections.abc import Mapping
+from itertools import cycle
 from typing import Final, NamedTuple
 
 from feeds.market.channel import OnLag
 from gateway.fanout.backlog import Backlog, Entry
 from gateway.fanout.counts import Counts
-from gateway.fanout.flush import Flush, Section, sections_of
+from gateway.fanout.flush import Flush
+from gateway.fanout.merger import Merger
 from gateway.fanout.message import Message, Notice
 from gateway.fanout.subscription import Subscription
-from gateway.protocol import By, EncodingName, Gap
+from gateway.protocol import EncodingName, Gap
 
 _late_limits: Final = cycle(range(1_024, 2_048, 73))
 """How many messages a full outbox leaves unlooked at: another number each, so that those of a
@@ -55,7 +55,6 @@ class Outbox:
     __slots__ = (
         "_backlog",
         "_channels",
-        "_counts",
         "_encoding",
         "_is_compacted",
         "_lag_told",
@@ -64,9 +63,9 @@ class Outbox:
         "_late_messages",
         "_limits",
         "_may_end",
+        "_merger",
         "full_since_s",
         "is_throttled",
-        "must_close",
     )
 
     def __init__(
@@ -76,11 +75,11 @@ class Outbox:
         counts: Counts,
         channels: Mapping[str, Subscription],
     ) -> None:
-        self._counts = counts
         self._limits = limits
         self._encoding = encoding
         self._channels = channels
         self._backlog = Backlog()
+        self._merger = Merger(self._backlog, encoding, counts, channels)
         self._late: list[Flush] = []
         """What came while it is full, and has not been looked at yet."""
         self._late_messages = 0
@@ -94,12 +93,15 @@ class Outbox:
         """Since when it is full, if it has not been emptied since."""
         self.is_throttled = False
         """Its session was sent as much as its plan allows, and it has not been emptied since."""
-        self.must_close = False
-        """A subscription with `on_lag: close` would have lost something."""
 
     def __len__(self) -> int:
         """Messages, notices and replies."""
         return self._backlog.messages
+
+    @property
+    def must_close(self) -> bool:
+        """Whether a subscription with `on_lag: close` would have lost something."""
+        return self._merger.must_close
 
     @property
     def waiting_bytes(self) -> int:
@@ -126,7 +128,7 @@ class Outbox:
             self._look_at_late(now_s)
         if seals:
             # From here on the channel may be subscribed to otherwise.
-            self._take_apart()
+            self._merger.take_apart()
             self._may_end = True
         self._backlog.append(Entry.of_frame(frame, now_s, seals))
 
@@ -151,13 +153,13 @@ class Outbox:
         """
         if self.full_since_s is not None:
             self._look_at_late(now_s)
-            self._overwrite(message, on_lag, now_s)
+            self._merger.overwrite(message, on_lag, now_s)
             return
         if self.is_throttled and on_lag != "close":
-            self._overwrite(message, on_lag, now_s, "plan")
+            self._merger.overwrite(message, on_lag, now_s, "plan")
             return
         if in_place:
-            self._merge(message, on_lag, now_s)
+            self._merger.merge(message, on_lag, now_s)
         else:
             self._backlog.append(Entry.of_message(message, on_lag, now_s))
             self._backlog.seal(message.channel)
@@ -167,7 +169,7 @@ class Outbox:
     def throttle(self) -> None:
         """From now on each channel keeps its newest, or what it lost, until all has gone out."""
         if not self.is_throttled:
-            self._take_apart()
+            self._merger.take_apart()
         self.is_throttled = True
 
     def look(self, now_s: float) -> None:
@@ -190,7 +192,7 @@ class Outbox:
         """Drops what waits for a subscription that has ended."""
         if self.full_since_s is not None:
             self._look_at_late(self.full_since_s)
-        self._take_apart()
+        self._merger.take_apart()
         self._backlog.drop(channel)
         if not self._backlog:
             self._emptied()
@@ -249,8 +251,8 @@ class Outbox:
         late, self._late, self._late_messages = self._late, [], 0
         if not self._is_compacted:
             self._is_compacted = True
-            late = self._compact() + late
-        self._overwrite_flushes(late, now_s)
+            late = self._merger.compact() + late
+        self._merger.overwrite_flushes(late, now_s)
 
     def _look_at_closed(self, now_s: float) -> None:
         """The window that is still open waits: a part of one would be put together for us alone."""
@@ -260,104 +262,3 @@ class Outbox:
         self._look_at_late(now_s)
         self._late = of_open
         self._late_messages = sum(len(flush.batch) for flush in of_open)
-
-    def _compact(self) -> list[Flush]:
-        """All but the newest flushes, which what is late follows."""
-        waiting, self._backlog = self._backlog, Backlog()
-        flushes: list[Flush] = []
-        put_s = 0.0
-        for entry in waiting:
-            if entry.flush is not None:
-                put_s = put_s if flushes else entry.put_s
-                flushes.append(entry.flush)
-                continue
-            self._overwrite_flushes(flushes, put_s)
-            flushes = []
-            if entry.message is not None:
-                self._overwrite(
-                    entry.message, entry.on_lag, entry.put_s, first_lost=entry.first_lost
-                )
-            else:
-                self._backlog.append(entry)
-        return flushes
-
-    def _overwrite_flushes(self, flushes: Sequence[Flush], now_s: float) -> None:
-        """Flushes in a row; where a whole window of them is there, as it was put together once."""
-        for window, found in groupby(flushes, key=attrgetter("window")):
-            some = list(found)
-            if window.is_closed and len(some) == len(window.flushes):
-                self._overwrite_sections(window.sections(), now_s)
-            else:
-                batch = [one for flush in some for one in flush.batch]
-                self._overwrite_sections(sections_of(batch), now_s)
-
-    def _overwrite_sections(self, sections: Sequence[Section], now_s: float) -> None:
-        for section in sections:
-            if isinstance(section, Notice):
-                frame = section.frame(self._encoding)
-                self._backlog.append(Entry.of_frame(frame, now_s, section.seals))
-            elif (subscription := self._channels.get(section.channel)) is not None:
-                on_lag = subscription.on_lag
-                # What a gap names is not told, so that its trades need not be added up.
-                joined = section.told() if on_lag == "gap" else section.summed()
-                self._overwrite(joined, on_lag, now_s)
-
-    def _take_apart(self) -> None:
-        """Of a flush each message for itself: from now on single channels are merged or dropped."""
-        if not self._backlog.flushes:
-            return
-        waiting, self._backlog = self._backlog, Backlog()
-        for entry in waiting:
-            if entry.flush is not None:
-                self._append_apart(entry.flush, entry.put_s)
-            else:
-                self._backlog.append(entry)
-                if (
-                    entry.message is not None
-                    and waiting.open_entry(entry.message.channel) is not entry
-                ):
-                    self._backlog.seal(entry.message.channel)
-
-    def _append_apart(self, flush: Flush, put_s: float) -> None:
-        for one in flush.batch:
-            if isinstance(one, Notice):
-                frame = one.frame(self._encoding)
-                self._backlog.append(Entry.of_frame(frame, put_s, one.seals))
-            elif (subscription := self._channels.get(one.channel)) is not None:
-                self._backlog.append(Entry.of_message(one, subscription.on_lag, put_s))
-                self._backlog.seal(one.channel)
-
-    def _overwrite(
-        self,
-        message: Message,
-        on_lag: OnLag,
-        now_s: float,
-        by: By = "slow",
-        *,
-        first_lost: int = 0,
-    ) -> None:
-        """`first_lost`: the message ends a gap already, that began there and is counted."""
-        if on_lag == "close":
-            self.must_close = True
-            return
-        entry = self._merge(message, on_lag, now_s)
-        if on_lag == "gap":
-            entry.first_lost = entry.first_lost or first_lost or message.before + 1
-            entry.last_lost = message.seq
-            entry.by = by
-            if not first_lost:
-                self._counts.missing_by[by] += message.count
-
-    def _merge(self, message: Message, on_lag: OnLag, now_s: float) -> Entry:
-        """Into the entry that waits for it, or one of its own; the entry."""
-        entry = self._backlog.open_entry(message.channel)
-        # A subscription that has changed its `on_lag` meanwhile begins an entry of its own.
-        if entry is None or entry.message is None or entry.on_lag != on_lag:
-            entry = Entry.of_message(message, on_lag, now_s)
-            self._backlog.append(entry)
-        elif on_lag == "gap":
-            entry.message = message
-        else:
-            entry.message = entry.message.merged(message)
-            self._counts.conflated += message.count
-        return entry
