@@ -12,6 +12,7 @@ import msgspec
 
 from feeds.market import AGGREGATE, Channel, Missing, Payload, Tick
 from feeds.market.bus_names import head_key, log_key
+from feeds.retention import Retention
 
 _encode: Final = msgspec.json.Encoder().encode
 _pack: Final = cast(Callable[[tuple[object, ...]], bytes], hiredis.pack_command)
@@ -30,10 +31,11 @@ class Fence(NamedTuple):
 class Waiting:
     """What one channel has not published yet. `lost` stands before the first of `payloads`."""
 
-    __slots__ = ("channel", "feed", "gone", "holes", "lost", "payloads")
+    __slots__ = ("channel", "feed", "gone", "holes", "lost", "payloads", "retention")
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, retention: Retention) -> None:
         self.channel = channel
+        self.retention = retention
         self.feed = channel.feed
         self.payloads: deque[Payload] = deque()
         self.lost = 0
@@ -86,10 +88,10 @@ class Batch:
         self.oldest_us: int | None = None
         """When the first of its venues' ticks was received; None: none says."""
 
-    def add(self, waiting: Waiting, ticks_max: int, tx: bytes) -> int:
+    def add(self, waiting: Waiting, ticks_max: int, tx: bytes, now_s: float) -> int:
         """Takes over what still fits, oldest first; how many ticks that were.
 
-        `tx` is what each payload's end becomes.
+        `tx` is what each payload's end becomes; `now_s` monotonic seconds.
         """
         channel = waiting.channel
         hole = waiting.take_missing()
@@ -99,7 +101,7 @@ class Batch:
         count = min(waiting.until_hole, ticks_max - self.ticks)
         waiting.gone += count
         self.keys += (head_key(channel.name), log_key(channel.name))
-        self.arguments += (channel.promises.history_max, missing, count)
+        self.arguments += (waiting.retention.messages(count, now_s), missing, count)
         if waiting.feed != AGGREGATE:
             # What is derived was made of what came before, however long before.
             first_us = waiting.payloads[0].received_us

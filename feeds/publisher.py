@@ -19,6 +19,7 @@ from feeds.bus_line import BusLine, Place, explained, takes_no_writes
 from feeds.cancelling import stop_if_cancelled
 from feeds.market import Channel, Clock, Tick
 from feeds.market.bus_names import DIRECTORY_KEY
+from feeds.retention import Retention
 from feeds.settings import PublisherSettings
 
 _log = logging.getLogger(__name__)
@@ -101,7 +102,7 @@ class Publisher:
             name = tick.channel.name
             waiting = waiting_by_name.get(name)
             if waiting is None:
-                waiting = waiting_by_name[name] = Waiting(tick.channel)
+                waiting = waiting_by_name[name] = self._waiting_of(tick.channel)
             if room <= 0 and waiting.payloads:
                 waiting.drop()
                 self.counts.dropped += 1
@@ -112,6 +113,10 @@ class Publisher:
         if self._held:
             self._empty.clear()
             self._wake.set()
+
+    def _waiting_of(self, channel: Channel) -> Waiting:
+        now_s = self._clock.monotonic_s()
+        return Waiting(channel, Retention.of(channel, self._settings.history, now_s))
 
     def register(self, channels: Iterable[Channel]) -> None:
         """Lets gateways know of channels before their first tick; repeated by `run`."""
@@ -214,6 +219,7 @@ class Publisher:
         """A channel stands in at most one of them, so that one's failure can't reorder another."""
         settings, fences = self._settings, self._fences
         tx = b',"tx":%d}' % (self._clock.now_ns() // 1_000)
+        now_s = self._clock.monotonic_s()
         batches: list[Batch] = []
         open_batches: dict[str, Batch] = {}
         for name in [name for name, waiting in self._waiting.items() if waiting.payloads]:
@@ -231,7 +237,7 @@ class Publisher:
                 self._next_batch += 1
                 batches.append(batch)
             waiting = self._waiting.pop(name)
-            self._held -= batch.add(waiting, settings.batch_ticks_max, tx)
+            self._held -= batch.add(waiting, settings.batch_ticks_max, tx, now_s)
             # Back behind the others: a busy channel starves none.
             self._waiting[name] = waiting
         return batches

@@ -3,6 +3,7 @@
 import msgspec
 
 from feeds.derived.settings import DerivedChoices
+from feeds.market.channel import HISTORY_MAX, KINDS
 
 DEFAULT_VENUES = ("binance", "coinbase", "kraken", "bitstamp", "sim")
 
@@ -66,6 +67,25 @@ class ConnectionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     loopback. A SOCKS proxy needs the package python-socks."""
 
 
+class HistorySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What each channel's stream in Redis keeps: for who comes back, for repairs and for REST.
+    Approximately: Redis trims whole nodes of some hundred messages."""
+
+    trade: int = KINDS["trade"].history_max
+    """Trades of each channel, and"""
+    trade_s: float = 120.0
+    """those of so many seconds, where that is more,"""
+    messages_max: int = HISTORY_MAX
+    """but never more than so many: what one who comes back is told at most. About 200 B each."""
+    candle: int = KINDS["candle"].history_max
+    """Candles of each channel, the running ones included. (Final ones have a list of their own.)"""
+    signal: int = KINDS["signal"].history_max
+    """Signals of each channel, and outcomes."""
+    newest: int = KINDS["quote"].history_max
+    """Quotes, prices, grades and statuses of each channel: only the newest is told to who comes
+    back; what was before it repairs holes."""
+
+
 class PublisherSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How ticks get to Redis."""
 
@@ -78,6 +98,7 @@ class PublisherSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
     announced to subscribers as a gap by `feed`."""
     answer_limit_s: float = 5.0
     """Seconds that Redis may take to answer before the connection counts as dead."""
+    history: HistorySettings = HistorySettings()
     lease_s: float = 2.0
     """Seconds without a sign of life after which another feeds process on the same Redis, where
     there is one, takes a venue over. Renewed four times as often."""
@@ -89,6 +110,9 @@ class LedgerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     path: str = ""
     """The file; that of a simulated market gets `-simulated` before its suffix. Empty:
     `ledger.sqlite` in the data directory."""
+    segment_bytes_max: int = 256 * 1024 * 1024
+    """A file of that size is followed by another (`ledger.sqlite.segment-0002`); it never changes
+    again, and may be moved away."""
 
 
 class FeedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

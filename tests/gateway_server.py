@@ -35,15 +35,17 @@ from tests.until import until
 
 QUICK = GatewaySettings(
     heartbeat_ms=600_000,
-    auth_limit_s=0.4,
-    bus_answer_limit_s=0.5,
-    bus_silence_limit_s=1.5,
+    auth_limit_s=1.0,
+    bus_answer_limit_s=1.0,
+    bus_silence_limit_s=2.0,
     feed_silence_limit_s=0.7,
     key_cache_s=0.2,
     slow_limit_s=0.5,
     outbox_age_max_s=0.5,
     shutdown_limit_s=1.0,
 )
+
+_AS_SHIPPED = PublisherSettings()
 
 
 def changed(settings: GatewaySettings = QUICK, **fields: Any) -> GatewaySettings:
@@ -178,9 +180,11 @@ class Publishing:
 
 
 @contextlib.asynccontextmanager
-async def publishing_on(redis_url: str) -> AsyncIterator[Publishing]:
+async def publishing_on(
+    redis_url: str, settings: PublisherSettings = _AS_SHIPPED
+) -> AsyncIterator[Publishing]:
     async with Redis.from_url(redis_url) as redis, asyncio.TaskGroup() as group:
-        publisher = Publisher(redis, PublisherSettings(), SystemClock())
+        publisher = Publisher(redis, settings, SystemClock())
         running = group.create_task(publisher.run())
         yield Publishing(publisher)
         running.cancel()

@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from feeds.batch import Batch, Waiting
 from feeds.market import Channel, Missing, Tick, Trade
+from feeds.retention import Retention
 
 BTC = Channel.parse("trade:toy:BTC-USD")
+KEPT = Retention(1_000, 5_000, 120.0, 0.0)
 
 
 def tick(number: int, hole: Missing | None = None) -> Tick:
@@ -20,7 +22,7 @@ def calls(waiting: Waiting, ticks_max: int = 100) -> list[tuple[str, int]]:
     told = []
     while waiting.payloads:
         batch = Batch(1)
-        batch.add(waiting, ticks_max, b"}")
+        batch.add(waiting, ticks_max, b"}", 0.0)
         _, missing, count = batch.arguments[:3]
         assert isinstance(missing, str)
         assert isinstance(count, int)
@@ -29,14 +31,14 @@ def calls(waiting: Waiting, ticks_max: int = 100) -> list[tuple[str, int]]:
 
 
 def test_a_hole_is_told_before_the_tick_that_it_precedes() -> None:
-    waiting = Waiting(BTC)
+    waiting = Waiting(BTC, KEPT)
     for each in (tick(1), tick(2), tick(5, Missing("venue", 2)), tick(6)):
         waiting.add(each)
     assert calls(waiting) == [("-", 2), ("venue:2", 2)]
 
 
 def test_holes_that_meet_are_one_by_the_feed_if_any_of_it_is() -> None:
-    waiting = Waiting(BTC)
+    waiting = Waiting(BTC, KEPT)
     for each in (tick(1), tick(5, Missing("venue", 3)), tick(6)):
         waiting.add(each)
     waiting.drop()
@@ -53,13 +55,13 @@ def test_every_tick_is_published_or_told_as_missing(
     holes: Sequence[int], deeds: Sequence[str], ticks_max: int
 ) -> None:
     """Seqs count on as bus.lua does: each tick ends on the number that it has at the venue."""
-    waiting, number, seq = Waiting(BTC), 0, 0
+    waiting, number, seq = Waiting(BTC, KEPT), 0, 0
     published: list[tuple[int, int]] = []
 
     def call() -> None:
         nonlocal seq
         batch = Batch(1)
-        batch.add(waiting, ticks_max, b"}")
+        batch.add(waiting, ticks_max, b"}", 0.0)
         _, missing, count = batch.arguments[:3]
         seq += int(str(missing).partition(":")[2] or 0)
         for payload in batch.arguments[3:]:

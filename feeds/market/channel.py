@@ -35,7 +35,8 @@ class Kind(msgspec.Struct, frozen=True):
     on_lag: OnLag
     """What a slow subscriber's full outbox does unless asked otherwise: conflate, gap or close."""
     history_max: int
-    """Messages kept in the channel's Redis stream (approximately: Redis trims whole nodes)."""
+    """Messages that the channel's Redis stream keeps at least, unless set otherwise
+    (approximately: Redis trims whole nodes)."""
     trusted: bool = True
     """Whether only our own feeds publish it; else the gateway checks each payload's JSON."""
     is_derived: bool = False
@@ -55,6 +56,9 @@ def _state(name: str, *variants: str, is_derived: bool = False) -> Kind:
         is_derived=is_derived,
     )
 
+
+HISTORY_MAX: Final = 5_000
+"""The most that any channel's stream keeps, whatever is set: what a gateway tells one at once."""
 
 KINDS: dict[str, Kind] = {
     kind.name: kind

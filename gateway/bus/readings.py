@@ -4,6 +4,7 @@ A head that went back (Redis came back with an older memory) gets a new epoch he
 be given out a second time, and a second message of a seq can't be told from a repetition.
 """
 
+import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -13,11 +14,13 @@ from redis.exceptions import ResponseError
 
 from feeds.market import Publication, PublicationError
 from feeds.market.bus_names import head_key, log_key
+from feeds.market.channel import HISTORY_MAX
 from gateway.fanout.topic import Head
 
 _log = logging.getLogger(__name__)
 
-_HISTORY_MAX: Final = 1_000
+_DECODED_AT_ONCE: Final = 500
+"""2 ms, in which nobody else is served."""
 
 # An epoch is named as bus.lua names it. Whoever notices first does it: for the others, and for
 # publishers, the epoch is another one by then.
@@ -44,13 +47,13 @@ async def read_heads(
             pipeline.xrevrange(log_key(name), count=1)
         else:
             # The newest of them, if there are too many: what was missed must end at the head.
-            pipeline.xrevrange(log_key(name), min=f"{seq + 1}-0", count=_HISTORY_MAX)
+            pipeline.xrevrange(log_key(name), min=f"{seq + 1}-0", count=HISTORY_MAX)
     answers = await pipeline.execute(raise_on_error=False)
     for answer in answers:
         if isinstance(answer, Exception) and not _is_spoilt(answer):
             raise answer
     pairs = zip(after, answers[::2], answers[1::2], strict=True)
-    return {name: _head(name, position, entries) for (name, _), position, entries in pairs}
+    return {name: await _head(name, position, entries) for (name, _), position, entries in pairs}
 
 
 async def begin_epochs(redis: Redis, heard: Mapping[str, tuple[str, int]]) -> None:
@@ -70,7 +73,7 @@ def _is_spoilt(answer: object) -> bool:
     return isinstance(answer, ResponseError) and str(answer).startswith("WRONGTYPE")
 
 
-def _head(
+async def _head(
     name: str,
     position: list[bytes | None] | Exception,
     entries: list[tuple[bytes, dict[bytes, bytes]]] | Exception,
@@ -82,7 +85,9 @@ def _head(
     if epoch is None or seq is None or not seq.isdigit():
         return None
     log = []
-    for _, fields in entries:
+    for count, (_, fields) in enumerate(entries, 1):
+        if count % _DECODED_AT_ONCE == 0:
+            await asyncio.sleep(0)
         try:
             log.append(Publication.decode(fields[b"m"]))
         except (KeyError, PublicationError):

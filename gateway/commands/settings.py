@@ -10,9 +10,9 @@ from urllib.parse import urlsplit
 
 import click
 import msgspec
-from redis.asyncio.connection import parse_url
 
-from feeds.settings import FeedSettings, LedgerSettings
+from feeds.market.channel import HISTORY_MAX
+from feeds.settings import FeedSettings, HistorySettings
 from feeds.venues import VENUES
 from gateway.access.plans import PlanSettings, check_plan_name
 from gateway.configuration import (
@@ -85,10 +85,9 @@ def settings_from(
             raise SettingsError(f"TICKGATE_SETTINGS: {error}") from None
     settings = load(Settings, _file(environ, config), environ, options, _checks())
     data_dir = str(Path(settings.data_dir).expanduser().absolute())
-    ledger = Path(settings.ledger.path or Path(data_dir) / LEDGER_FILE).expanduser().absolute()
-    return msgspec.structs.replace(
-        settings, data_dir=data_dir, ledger=LedgerSettings(path=str(ledger))
-    )
+    path = Path(settings.ledger.path or Path(data_dir) / LEDGER_FILE).expanduser().absolute()
+    ledger = msgspec.structs.replace(settings.ledger, path=str(path))
+    return msgspec.structs.replace(settings, data_dir=data_dir, ledger=ledger)
 
 
 def certificate_of(tls: TlsSettings) -> Certificate | None:
@@ -191,6 +190,11 @@ def _checks() -> dict[str, Check]:
         "gateway.port": partial(_between, 0, _PORT_MAX),
         "gateway.workers": partial(_between, 1, _WORKERS_MAX),
         "sim.seed": _any,
+        **{
+            f"publisher.history.{one.name}": partial(_between, 1, HISTORY_MAX)
+            for one in msgspec.structs.fields(HistorySettings)
+            if one.type is int
+        },
         "traces.share": partial(_between, 0, 1),
         "traces.ticks_per_s": partial(_between, 0, _TRACED_TICKS_MAX),
         "plan": check_plan_name,
@@ -217,9 +221,12 @@ def _between(least: int, most: int, number: float) -> None:
 
 def _redis_url(url: str) -> None:
     """The URL itself may hold a password: it is not repeated."""
+    if not url:
+        return
+    from redis.asyncio.connection import parse_url  # noqa: PLC0415 - 0.2 s, where none is set
+
     try:
-        if url:
-            parse_url(url)
+        parse_url(url)
     except ValueError:
         raise ValueError(
             "is not the URL of a Redis: redis://HOST:PORT/0, rediss://… or unix://PATH"

@@ -4,18 +4,19 @@ Pure. One command replays a bounded number of messages and bytes: what is over i
 now and not lost, so nobody's return stops the others, and nothing that is told is thrown away.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import Enum, auto
 from typing import Final, NamedTuple
 
 from feeds.market import Position, PositionError
+from feeds.market.channel import HISTORY_MAX
 from gateway.fanout.history import Entry, conflated
 from gateway.fanout.hub import Hub
 from gateway.fanout.message import Message
 from gateway.fanout.rates import ALL
 from gateway.fanout.topic import Topic
 
-MESSAGES_MAX: Final = 5_000
+MESSAGES_MAX: Final = HISTORY_MAX
 """Of one command. To merge and frame them takes some 30 ms, in which nobody else is served."""
 BYTES_MAX: Final = 524_288
 """Of one command's payloads: half of what may wait for a slow client."""
@@ -51,12 +52,21 @@ class Comeback:
         """`depth_max`: messages of each channel that the plan lets one come back over; 0: all."""
         self._depth_max = depth_max
         self._positions = {name: position_in(told) for name, told in since.items()}
+        self.unread: set[str] = set()
+        """Channels that Redis could not be asked about, where the client seems to know more."""
         self._messages_left = MESSAGES_MAX
         self._bytes_left = BYTES_MAX
 
     def names(self, name: str) -> bool:
         """Whether one comes back to a channel."""
         return name in self._positions
+
+    def unheard(self, topics: Iterable[Topic]) -> Iterator[Topic]:
+        """Those of which the client says what can't be so, by what was heard here until now."""
+        for topic in topics:
+            position = self._positions.get(topic.channel.name)
+            if position is not None and (position.epoch != topic.epoch or position.seq > topic.seq):
+                yield topic
 
     def readings(self, topics: Iterable[Topic]) -> dict[str, int]:
         """After which seqs streams are to be read, as far as it may be of use."""
@@ -83,7 +93,7 @@ class Comeback:
         name = topic.channel.name
         position = self._positions[name]
         if position is None or not self._is_near(topic, position):
-            return _LOST
+            return _LATER if name in self.unread else _LOST
         if position.seq > topic.place(rate).seq and not hub.hurry(topic, rate, now_s):
             return _LATER
         last = topic.place(rate).seq
@@ -96,7 +106,7 @@ class Comeback:
 
     def _is_near(self, topic: Topic, position: Position) -> bool:
         """Whether it is a position from which the channel's stream may still lead on."""
-        kept = topic.channel.promises.history_max + _TRIMMED_LATE
+        kept = HISTORY_MAX + _TRIMMED_LATE
         depth = min(kept, self._depth_max or kept)
         return position.epoch == topic.epoch and 0 <= topic.seq - position.seq <= depth
 
