@@ -7,7 +7,17 @@ import msgspec
 import pytest
 from redis.asyncio import Redis
 
-from feeds.market import Channel, Price, Reference, Share, Signal, Status, Tick, TrackRecord
+from feeds.market import (
+    Channel,
+    ChannelState,
+    Price,
+    Reference,
+    Share,
+    Signal,
+    Status,
+    Tick,
+    TrackRecord,
+)
 from feeds.market.bus_names import DIRECTORY_KEY, TRACK_RECORDS_KEY
 from tests.conftest import RedisServer, in_one_task
 from tests.gateway_server import GatewayServer, Publishing, changed, gateway_on, publish_custom
@@ -111,12 +121,30 @@ async def test_signals_of_all_channels_come_newest_first_with_the_move_since(
         (20, FLOW.name),
         (10, TREND.name),
     ]
-    assert told[0]["live"] == {"ch": PRICE.name, "px": "50500", "at": 100, "move": 0.01}
+
+
+async def test_the_move_since_a_signal_is_told_while_the_price_lives(
+    redis_url: str, publish: Publishing
+) -> None:
+    await publish([signal(TREND, 10), priced("49000", 90), priced("50500", 100)])
+    settings = changed(feed_silence_limit_s=3_600.0)
+    async with (
+        gateway_on(redis_url, settings) as patient,
+        gateway_on(redis_url, changed(feed_silence_limit_s=0.0)) as impatient,
+    ):
+        (told,) = (await got(patient, "signals"))["messages"]
+        assert "live" not in told
+        await publish.status("agg", Status("live", 5))
+        (told,) = (await got(patient, "signals"))["messages"]
+        assert told["live"] == {"ch": PRICE.name, "px": "50500", "at": 100, "move": 0.01}
+        (told,) = (await got(impatient, "signals"))["messages"]
+        assert "live" not in told
 
 
 async def test_signals_without_a_price_now_have_no_move(
     gateway: GatewayServer, publish: Publishing
 ) -> None:
+    await publish.status("agg", Status("live", 5))
     await publish([signal(TREND, 10), priced("49000", 90), priced(None, 100)])
     (told,) = (await got(gateway, "signals", model="trend"))["messages"]
     assert "live" not in told
@@ -125,6 +153,7 @@ async def test_signals_without_a_price_now_have_no_move(
 async def test_a_key_that_may_not_see_the_price_is_not_told_it_by_a_detour(
     gateway: GatewayServer, publish: Publishing
 ) -> None:
+    await publish.status("agg", Status("live", 5))
     await publish([signal(TREND, 10), signal(FLOW, 5), signal(FLOW, 20), priced("49000", 90)])
     _, key = await gateway.new_key("pro", channels=("signal:trend:*",))
     (told,) = (await got(gateway, "signals", model="trend", key=key))["messages"]
@@ -222,6 +251,25 @@ async def test_a_venue_whose_feed_says_nothing_any_more_is_stale(
             assert (kraken["venue"], kraken["state"], kraken["by"]) == ("kraken", state, by)
             assert kraken["status"]["reason"] == "a hole"
             assert (sim["venue"], sim["state"]) == ("sim", "closed")
+
+
+async def test_the_newest_of_a_feed_that_is_silent_is_not_told_as_live(
+    redis_url: str, publish: Publishing
+) -> None:
+    settings = changed(feed_silence_limit_s=3_600.0)
+    async with (
+        gateway_on(redis_url, settings) as patient,
+        gateway_on(redis_url, changed(feed_silence_limit_s=0.0)) as impatient,
+    ):
+        await publish([*trades(1, 1), *trades(1, 1, ETH)])
+        torn = {ETH.name: ChannelState("resync", 5, "venue")}
+        await publish.status("sim", Status("live", 5, channels=torn))
+        for gateway, btc, eth in (
+            (patient, {"state": "live"}, {"state": "resync", "by": "venue"}),
+            (impatient, *[{"state": "stale", "by": "feed"}] * 2),
+        ):
+            told = await got(gateway, "latest", channels="trade:sim:*")
+            assert told["states"] == {BTC.name: btc, ETH.name: eth}
 
 
 async def test_an_answer_that_is_still_true_is_not_sent_again(

@@ -2,11 +2,14 @@
 
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 from redis.asyncio import Redis
 
 from feeds.market import Channel, Missing, Tick
 from feeds.market.bus_names import DIRECTORY_KEY, head_key, log_key
+from gateway.rest.cursor import encode
+from gateway.rest.listing import Place
 from tests.conftest import in_one_task
 from tests.gateway_server import GatewayServer, Publishing, gateway_on
 from tests.rest_client import all_pages, got, refused, rest
@@ -193,6 +196,16 @@ async def test_a_cursor_of_another_channel_is_none(
     await publish([*trades(1, 2), *trades(1, 2, ETH)])
     cursor = (await got(gateway, "trades", channel=NAME, limit=1))["next"]
     told = await refused(gateway, "trades", channel=ETH.name, limit=1, cursor=cursor)
+    assert told == (400, "bad_cursor")
+
+
+@pytest.mark.parametrize("places", [{}, {ETH.name: Place("6b003", 9, 1)}])
+async def test_a_cursor_that_somebody_made_is_none(
+    gateway: GatewayServer, publish: Publishing, places: dict[str, Place]
+) -> None:
+    await publish([*trades(1, 2), *trades(1, 2, ETH)])
+    listing = msgspec.json.encode(("/v1/trades", [("channel", NAME)])).decode()
+    told = await refused(gateway, "trades", channel=NAME, cursor=encode(listing, places))
     assert told == (400, "bad_cursor")
 
 

@@ -64,7 +64,7 @@ def dashboard_routes() -> list[BaseRoute]:
         # Whoever asks from a terminal is told how to go on there.
         if "text/html" in request.headers.get("accept", ""):
             return page.answer(request, HEADERS)
-        return PlainTextResponse(_NO_PAGE, headers={"Vary": "Accept"})
+        return PlainTextResponse(_NO_PAGE, headers={**HEADERS, "Vary": "Accept"})
 
     return [Route("/", front), _assets_route()]
 

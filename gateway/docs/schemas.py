@@ -77,7 +77,7 @@ def _describe(schema: Schema, kind: Any) -> None:
         return
     for field in msgspec.structs.fields(struct):
         told = schema["properties"][field.encode_name]
-        if struct.__struct_config__.omit_defaults:
+        if struct.__struct_config__.omit_defaults and field.default is None:
             # What is None is left out, so that null is never sent.
             told = schema["properties"][field.encode_name] = _without_null(told)
         if description := described.get(field.name) or added.get(field.name):

@@ -57,10 +57,10 @@ class States:
             return Standing("waiting")
         if status is None or topic.channel.kind == "status":
             return Standing("live")
-        return _of_feed(status, topic.channel.name)
+        return of_feed(status, topic.channel.name)
 
 
-def _of_feed(status: Status, channel: str) -> Standing:
+def of_feed(status: Status, channel: str) -> Standing:
     """How a channel stands by what its feed says."""
     apart = status.channels.get(channel)
     if apart is not None:

@@ -31,12 +31,23 @@ class Missing(msgspec.Struct, frozen=True, omit_defaults=True):
     hint: str | None = None
 
 
+class Stands(msgspec.Struct, frozen=True, omit_defaults=True):
+    """How a channel does that has said something."""
+
+    state: StateName
+    """As a `state` message of the stream says it: of what is not `live` the newest may be old."""
+    by: By | None = None
+    """Who is to blame, where it is not `live`."""
+
+
 class Latest(msgspec.Struct, Generic[M], frozen=True):
     """The newest message of each channel; none of one that has none yet."""
 
     messages: tuple[M, ...]
     positions: dict[str, Position]
     """Of every channel that was found, as `since` of a subscription takes them."""
+    states: dict[str, Stands]
+    """Of every channel in `messages` but custom ones, for which no feed of ours can speak."""
     errors: tuple[Missing, ...]
     next: str | None
     """The cursor of the next page; null: this is the last one."""

@@ -2,14 +2,15 @@
 
 import msgspec
 
-from feeds.market import Position
+from feeds.market import Channel, Position
 from gateway.errors import ERRORS, CommandError
 from gateway.fanout.message import is_sound
-from gateway.rest.answers import Latest, Missing, spliced
+from gateway.rest.answers import Latest, Missing, Stands, spliced
 from gateway.rest.call import NAMES_MAX, Call
 from gateway.rest.cursor import encode
 from gateway.rest.parameters import OfLatest
 from gateway.rest.readings import Ask
+from gateway.rest.standing import standings
 from gateway.web.problems import Refusal
 
 _CHANNELS_AT_ONCE = 50
@@ -29,16 +30,22 @@ async def latest(call: Call, query: OfLatest) -> Latest[msgspec.Raw]:
     here = chosen[: query.limit]
     messages: list[msgspec.Raw] = []
     positions: dict[str, Position] = {}
+    told_of: list[Channel] = []
     async with call.sources.readings.turn():
         for begin in range(0, len(here), _CHANNELS_AT_ONCE):
             asks = [Ask(name, None, 1) for name in here[begin : begin + _CHANNELS_AT_ONCE]]
             for name, found in (await call.sources.readings.read(asks)).items():
                 if found.epoch is not None:
                     positions[name] = Position(found.epoch, found.seq)
-                if found.publications and _may_pass(call, name, found.publications[0].payload):
+                (channel,) = call.sources.directory.named(name)
+                if found.publications and _may_pass(channel, found.publications[0].payload):
                     messages.append(spliced(name, found.publications[0]))
+                    told_of.append(channel)
+        stand = await standings(call.sources, told_of)
+    states = {name: Stands(*one) for name, one in stand.items()}
     next_ = encode(call.listing, here[-1]) if len(chosen) > len(here) else None
-    return Latest(tuple(messages), positions, tuple(errors) if not after else (), next_)
+    told = tuple(errors) if not after else ()
+    return Latest(tuple(messages), positions, states, told, next_)
 
 
 def _named(call: Call, asked: list[str]) -> tuple[list[str], list[Missing]]:
@@ -60,7 +67,6 @@ def _named(call: Call, asked: list[str]) -> tuple[list[str], list[Missing]]:
     return sorted(names), errors
 
 
-def _may_pass(call: Call, name: str, payload: bytes) -> bool:
+def _may_pass(channel: Channel, payload: bytes) -> bool:
     """Whether it is one of ours, or is well formed."""
-    (channel,) = call.sources.directory.named(name)
     return channel.promises.trusted or is_sound(payload)

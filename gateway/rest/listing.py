@@ -119,7 +119,11 @@ async def page(
     limit: int,
     time_of: Callable[[Publication], int],
 ) -> Part:
-    """`places`: None at the beginning; else it has all channels. In one's turn. Raises Refusal."""
+    """`places`: None at the beginning. In one's turn. Raises Refusal."""
+    channels = tuple(channels)
+    if places is not None and places.keys() != set(channels):
+        # Anybody can make a cursor.
+        raise Refusal("bad_cursor", "its channels are others: begin again")
     tails = [_Tail(channel, None if places is None else places[channel]) for channel in channels]
     entries: list[Entry] = []
     heap: list[tuple[int, int]] = []

@@ -5,14 +5,15 @@ from typing import Final
 
 import msgspec
 
-from feeds.market import Publication
+from feeds.market import Channel, Publication
 from gateway.fanout.sent import Live
 from gateway.rest.answers import Page, spliced
 from gateway.rest.call import NAMES_MAX, Call
 from gateway.rest.cursor import encode
 from gateway.rest.listing import Entry, Place, page
 from gateway.rest.parameters import OfSignals
-from gateway.rest.readings import Ask, Readings
+from gateway.rest.readings import Ask
+from gateway.rest.standing import standings
 from gateway.web.problems import Refusal
 
 _KIND: Final = "signal"
@@ -55,7 +56,7 @@ async def signals(call: Call, query: OfSignals) -> Page[msgspec.Raw]:
         said = [_decode_signal(one.publication.payload) for one in part.entries]
         channels = {one.ref.channel for one in said if one.ref is not None}
         # Who may not see a price is not told it by a detour.
-        prices = await _prices(call.sources.readings, sorted(filter(call.grant.allows, channels)))
+        prices = await _prices(call, sorted(filter(call.grant.allows, channels)))
     return Page(
         tuple(_told(entry, one.ref, prices) for entry, one in zip(part.entries, said, strict=True)),
         tuple(part.gaps),
@@ -93,11 +94,13 @@ def _named_again(call: Call, places: Mapping[str, Place]) -> Sequence[str]:
     return sorted(places)
 
 
-async def _prices(readings: Readings, channels: Iterable[str]) -> dict[str, _Priced]:
-    """The newest of each; those that have none just now are left out."""
-    found = await readings.read([Ask(channel, None, 1) for channel in channels])
+async def _prices(call: Call, channels: Iterable[str]) -> dict[str, _Priced]:
+    """The newest of each; those that have none just now, or only an old one, are left out."""
+    parsed = [Channel.parse(name) for name in channels]
+    stand = await standings(call.sources, parsed)
+    asks = [Ask(name, None, 1) for name, one in stand.items() if one.state == "live"]
     told: dict[str, _Priced] = {}
-    for channel, one in found.items():
+    for channel, one in (await call.sources.readings.read(asks)).items():
         try:
             price = _decode_price(one.publications[0].payload) if one.publications else None
         except msgspec.DecodeError:
