@@ -113,6 +113,19 @@ def test_trades_of_a_csv_name_their_venue_and_pair(tmp_path: Path) -> None:
     assert tick.payload == Trade("10749.4", "0.004", "sell", "2", START_US + 123_000)
 
 
+def test_trades_of_a_csv_go_through_the_screen(tmp_path: Path) -> None:
+    rows = [(number, 100) for number in range(1, 40)] + [(39, 100), (40, 300), (41, 100)]
+    text = "t,exchange,symbol,side,price,amount,id\n" + "".join(
+        f"{1_763_640_000 + number},kraken,BTC/USD,sell,{price},1,{number}\n"
+        for number, price in rows
+    )
+    found, faults = events(written(tmp_path / "a.csv", text))
+    trades = [tick.payload for event in found for tick in event.ticks]
+    assert [one.id for one in trades if isinstance(one, Trade) and one.suspect] == ["40"]
+    assert len(trades) == 41
+    assert (faults.lines, faults.first.partition(": ")[0]) == (1, "a.csv:41")
+
+
 @pytest.mark.parametrize("row", ["1,a,B/C,sell,1", "z,a,B/C,sell,1,1", "1763640000,a,B/C,up,1,1"])
 def test_a_trade_that_can_not_be_is_a_bad_line(tmp_path: Path, row: str) -> None:
     header = "t_ms,exchange,symbol,side,price,amount\n"
@@ -179,7 +192,8 @@ def test_a_recording_goes_through_its_venues_parser_and_screen(tmp_path: Path) -
     assert {event.at_us for event in found} == {1_723_161_255_343_000}
     ids = [t.payload.id for e in found for t in e.ticks if isinstance(t.payload, Trade)]
     assert len(ids) == len(set(ids))
-    assert faults.lines == 1
+    assert faults.lines == 2
+    assert "id came before" in faults.first
 
 
 @pytest.mark.parametrize("venue", ["binance", "coinbase", "kraken", "bitstamp"])

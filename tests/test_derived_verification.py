@@ -1,6 +1,9 @@
 """Recorded messages, computed again."""
 
+from collections.abc import Callable
+
 import msgspec
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -35,7 +38,7 @@ def recorded() -> list[bytes]:
 def test_what_was_recorded_is_right() -> None:
     lines = recorded()
     assert len(lines) == 10
-    assert verify(lines) == Verdict(right=10)
+    assert verify(lines) == Verdict(right=10, lines=10)
 
 
 def test_a_message_that_was_changed_is_named() -> None:
@@ -50,9 +53,21 @@ def test_a_message_that_was_changed_is_named() -> None:
 
 
 def test_other_messages_are_passed_over() -> None:
-    lines = [b'{"ch":"trade:kraken:BTC-USD","seq":1,"px":"1"}', b"", b"[1]", b'{"type":"welcome"}']
+    lines = [b'{"ch":"trade:kraken:BTC-USD","seq":1,"px":"1"}', b"\n", b'{"type":"welcome"}']
     lines.append(b'{"type":"gap","ch":"price:agg:BTC-USD","from":1,"to":2,"by":"feed"}')
-    assert verify(lines) == Verdict(passed_over=5)
+    assert verify(lines) == Verdict(passed_over=4, lines=4)
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda line: line[:-9], lambda line: line.replace(b"price:", b"prize:")]
+)
+def test_a_price_that_was_cut_or_damaged_is_not_passed_over(
+    spoil: Callable[[bytes], bytes],
+) -> None:
+    lines = recorded()
+    lines[4] = spoil(lines[4])
+    verdict = verify(lines)
+    assert (verdict.right, verdict.spoilt_lines, verdict.spoilt) == (9, 1, [5])
 
 
 def test_a_price_that_cannot_be_read_is_wrong() -> None:
@@ -68,4 +83,5 @@ def test_any_bytes_at_all_give_a_verdict(cut: int, byte: bytes, line: int) -> No
     at = cut % len(lines[line])
     lines[line] = lines[line][:at] + byte + lines[line][at + 1 :]
     verdict = verify(lines)
-    assert verdict.right + verdict.wrong_messages + verdict.passed_over == 10
+    seen = verdict.right, verdict.wrong_messages, verdict.passed_over, verdict.spoilt_lines
+    assert sum(seen) == verdict.lines == 10

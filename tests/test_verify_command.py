@@ -46,7 +46,7 @@ def lines(ticks: list[Tick]) -> list[bytes]:
 def test_prices_of_a_file_are_right(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "prices.jsonl"
     told = lines(prices(20))
-    file.write_bytes(b"\n".join([*told, b'{"type":"heartbeat"}', b"no JSON"]))
+    file.write_bytes(b"\n".join([*told, b'{"type":"heartbeat"}', b"", b""]))
     assert verify_file(str(file)) == 0
     said = f"{len(told)} of {len(told)} prices are what their votes come to"
     assert capsys.readouterr().out == f"{said}; 2 lines are no price\n"
@@ -114,3 +114,16 @@ async def test_a_live_channel_is_listened_to_for_as_many_prices_as_are_asked_for
         assert await listening == 0
         publishing.cancel()
     assert capsys.readouterr().out == "5 of 5 prices are what their votes come to\n"
+
+
+def test_a_file_that_breaks_off_within_a_price_is_not_called_right(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "prices.jsonl"
+    told = lines(prices(20))
+    file.write_bytes(b"\n".join(told)[:-20])
+    assert verify_file(str(file)) == 1
+    said = f"{len(told) - 1} of {len(told) - 1} prices are what their votes come to"
+    assert (
+        f"{said}; 1 can't be read, and may have been: line {len(told)}" in capsys.readouterr().out
+    )

@@ -12,8 +12,9 @@ from feeds.derived import Derivation, Derived
 from feeds.derived.bar import Bar
 from feeds.derived.candles import CANDLES
 from feeds.derived.derivation import AGGREGATE, NO_MARKETS
+from feeds.derived.intervals import INTERVALS
 from feeds.derived.outages import Outages
-from feeds.derived.series import INTERVALS, Limits, Series
+from feeds.derived.series import Limits, Series
 from feeds.market import Candle, Payload, Tick
 
 FLAT_MAX: Final = 60

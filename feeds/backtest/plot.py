@@ -172,7 +172,9 @@ def _draw_equity(axes: "Axes", equities: Sequence[Equity]) -> None:
 
 
 def _legend(axes: "Axes", place: Literal["lower left", "lower right"], columns: int) -> None:
-    """Above the axes: within, it would hide what is drawn."""
+    """Above the axes: within, it would hide what is drawn. None where nothing has a name."""
+    if not axes.get_legend_handles_labels()[0]:
+        return
     across = 0.0 if place == "lower left" else 1.0
     axes.legend(
         loc=place,

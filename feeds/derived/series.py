@@ -5,35 +5,13 @@ that is final corrects it and all it is part of.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from feeds.derived.bar import Bar, Deal
+from feeds.derived.intervals import INTERVALS, SECOND_US
 from feeds.derived.outages import Outages
+from feeds.derived.second_look import Known, added_up, amended, finals_of, joined
 from feeds.market import Candle, Channel, Tick
-
-SECOND_US: Final = 1_000_000
-
-
-class Interval(NamedTuple):
-    """A length of candles."""
-
-    name: str
-    length_us: int
-
-    def start_us(self, at_us: int) -> int:
-        return at_us - at_us % self.length_us
-
-
-INTERVALS: Final = (
-    Interval("1s", SECOND_US),
-    Interval("1m", 60 * SECOND_US),
-    Interval("5m", 300 * SECOND_US),
-    Interval("15m", 900 * SECOND_US),
-    Interval("1h", 3_600 * SECOND_US),
-    Interval("4h", 14_400 * SECOND_US),
-    Interval("1d", 86_400 * SECOND_US),
-)
-"""From the shortest; each is made of whole ones of the one before."""
 
 
 class Limits(NamedTuple):
@@ -50,7 +28,7 @@ class Series:
 
     __slots__ = (
         "_channels", "_close", "_finals", "_kept", "_limits", "_owed", "_running", "_seconds",
-        "next_us", "outages", "too_late",
+        "_told", "next_us", "outages", "too_late",
     )  # fmt: skip
 
     def __init__(self, venue: str, symbol: str, limits: Limits) -> None:
@@ -64,6 +42,8 @@ class Series:
         """Of each interval but the first: what its final parts come to."""
         self._finals: list[Bar | None] = [None] * len(INTERVALS)
         """The newest final one of each interval but the first."""
+        self._told: list[tuple[int, int]] = [(0, 0)] * len(INTERVALS)
+        """Of the newest running candle that was told: its start, and its trades."""
         self._owed: list[Tick] = []
         """Final candles that an earlier process came to and did not tell any more."""
         self._close = ""
@@ -122,6 +102,29 @@ class Series:
             told.append(Tick(self._channels[level], candle))
         self._grow(level + 1, bar, told)
 
+    def doubt(self, from_us: int, to_us: int, told: list[Tick]) -> None:
+        """Trades between two moments may be missing, as is known only now: what is final and was
+        told whole is told again, as partial."""
+        for start_us, bar in self._kept.items():
+            if start_us <= to_us and from_us < start_us + SECOND_US:
+                self._doubt(0, bar, told)
+        for level in range(1, len(INTERVALS)):
+            for is_final, bar_ in ((True, self._finals[level]), (False, self._running[level])):
+                if bar_ is None or bar_.start_us > to_us:
+                    continue
+                end_us = min(bar_.start_us + INTERVALS[level].length_us, self.next_us or to_us)
+                if from_us < end_us:
+                    if is_final:
+                        self._doubt(level, bar_, told)
+                    else:
+                        bar_.is_partial = True
+
+    def _doubt(self, level: int, bar: Bar, told: list[Tick]) -> None:
+        if not bar.is_partial:
+            bar.is_partial = True
+            bar.version += 1
+            self._tell(level, bar, told)
+
     def _end_of_pause(self, next_us: int, until_us: int) -> int:
         """Where a pause that begins there is told from: a long one not from its beginning."""
         first_us = min(self._seconds, default=until_us)
@@ -132,45 +135,66 @@ class Series:
         return next_us + left_out * SECOND_US
 
     def running(self, level: int) -> Tick | None:
-        """An interval's candle as it is now; None where nothing is known of it yet."""
-        interval = INTERVALS[level]
-        parts = self._parts(level)
-        first = next(parts, None)
-        if first is None:
+        """An interval's candle as it is now; None where nothing is new of it."""
+        if level == 0:
+            # The newest second: those before it wait for late trades only, and will be final.
+            whole = self._seconds[max(self._seconds)] if self._seconds else None
+            last_us = 0 if whole is None else whole.start_us
+        else:
+            whole, last_us = self._whole(level)
+        if whole is None or (whole.start_us, whole.trades) == self._told[level]:
             return None
-        whole, last_us = first.part_of(interval.start_us(first.start_us)), first.start_us
-        for part in parts:
-            if interval.start_us(part.start_us) == whole.start_us:
+        self._told[level] = whole.start_us, whole.trades
+        is_partial = whole.is_partial or self._missed(whole.start_us, last_us + 1)
+        return Tick(self._channels[level], whole.candle(final=False, is_partial=is_partial))
+
+    def _whole(self, level: int) -> tuple[Bar | None, int]:
+        """What is not final yet of the oldest interval that is not, and where that ends."""
+        interval = INTERVALS[level]
+        whole, last_us = None, 0
+        for part in self._parts(level):
+            if whole is None:
+                whole, last_us = part.part_of(interval.start_us(part.start_us)), part.start_us
+            elif part.start_us < whole.start_us + interval.length_us:
                 whole.merge(part)
                 last_us = part.start_us
-        whole.is_partial |= self._missed(whole.start_us, last_us + 1)
-        return Tick(self._channels[level], whole.candle(final=False))
+        return whole, last_us
 
-    def restore(self, told: Mapping[str, Sequence[Candle]]) -> None:
+    def restore(self, told: Mapping[str, Sequence[Candle]], known: Known) -> None:
         """Goes on from what was told: by the interval's name, oldest first.
 
-        Where no second is known any more, the first trade says where seconds begin.
+        Where no second is known any more, the first trade says where seconds begin. What trades
+        are `known` may have come too late for what was told: then a correction is owed.
         """
-        finals = [_finals(told.get(each.name, ())) for each in INTERVALS]
+        finals = [finals_of(told.get(each.name, ())) for each in INTERVALS]
         finest = next((level for level, each in enumerate(finals) if each), None)
         if finest is None:
             return
         newest = max(finals[finest])
-        self._close = finals[finest][newest].close
         next_us = newest + INTERVALS[finest].length_us
         self.next_us = None if finest else next_us
         for start_us in sorted(finals[0])[-self._limits.correctable :]:
             self._kept[start_us] = finals[0][start_us]
+        amended_us = self._look_again(known, finals[0])
+        self._close = finals[finest][newest].close
         for level in range(1, len(INTERVALS)):
             part, whole = INTERVALS[level - 1], INTERVALS[level]
             start_us, end_us = whole.start_us(next_us), part.start_us(next_us)
             before_us = start_us - whole.length_us
+            parts = finals[level - 1]
             if before_us not in finals[level]:
-                owed = _joined(finals[level - 1], before_us, start_us, part.length_us)
-                if owed is not None:
-                    finals[level][before_us] = owed
-                    self._tell(level, owed, self._owed)
-            bar = _joined(finals[level - 1], start_us, end_us, part.length_us)
+                owed = joined(parts, before_us, start_us, part.length_us)
+            else:
+                owed = added_up(
+                    finals[level][before_us],
+                    joined(parts, before_us, start_us, part.length_us),
+                    is_whole=all(at in parts for at in range(before_us, start_us, part.length_us)),
+                    is_amended=any(before_us <= at < start_us for at in amended_us),
+                )
+            if owed is not None:
+                finals[level][before_us] = owed
+                self._tell(level, owed, self._owed)
+            bar = joined(parts, start_us, end_us, part.length_us)
             if bar is None and end_us > start_us:
                 bar = Bar(start_us, self._close)
                 bar.is_partial = True
@@ -178,9 +202,26 @@ class Series:
             if finals[level]:
                 self._finals[level] = finals[level][max(finals[level])]
 
+    def _look_again(self, known: Known, seconds: dict[int, Bar]) -> list[int]:
+        """The starts of final seconds that are owed a correction; `seconds` has them corrected."""
+        starts_us: list[int] = []
+        before: Bar | None = None
+        for start_us, bar in self._kept.items():
+            owed = amended(bar, before, known)
+            before = owed or bar
+            if owed is not None:
+                self._kept[start_us] = seconds[start_us] = owed
+                self._tell(0, owed, self._owed)
+                starts_us.append(start_us)
+        return starts_us
+
     def _missed(self, start_us: int, end_us: int) -> bool:
         """Whether trades between two moments may have been missed."""
-        return any(each.touch(start_us, end_us) for each in self.outages)
+        # No generator: it is asked of each candle that is told.
+        for outages in self.outages:  # noqa: SIM110
+            if outages.touch(start_us, end_us):
+                return True
+        return False
 
     def _parts(self, level: int) -> Iterator[Bar]:
         """What an interval's running candle is made of, in order."""
@@ -265,20 +306,3 @@ class Series:
         for running in self._running:
             if running is not None and not running.trades and running.start_us > second.start_us:
                 running.stand_at(close)
-
-
-def _finals(candles: Sequence[Candle]) -> dict[int, Bar]:
-    """The newest version of each, by its start."""
-    return {each.start_us: Bar.of(each) for each in candles if each.final}
-
-
-def _joined(parts: Mapping[int, Bar], start_us: int, end_us: int, length_us: int) -> Bar | None:
-    """What is there of the parts from one time to another; None where nothing is."""
-    there = [parts[at] for at in range(start_us, end_us, length_us) if at in parts]
-    if not there:
-        return None
-    bar = there[0].part_of(start_us)
-    for later in there[1:]:
-        bar.merge(later)
-    bar.is_partial |= len(there) * length_us < end_us - start_us
-    return bar

@@ -91,7 +91,9 @@ class TradeScreen:
         except ValueError:
             price = size = nan
         if not (0.0 < price < inf and 0.0 < size < inf):
-            self._owed += 1
+            # With what is missing before it; a late one was told as missing by then.
+            if missing != "late":
+                self._owed += 1 if isinstance(missing, str) else 1 + missing
             self._tell(_unsound(price, size), tick)
             return None
         doubt: Reason | None = "outlier" if self._level.doubts(price) else None

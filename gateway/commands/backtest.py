@@ -14,10 +14,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from feeds.backtest.files import Advance, File
 from feeds.backtest.plot import Picture, draw
 from feeds.backtest.run import Backtest, backtest
-from feeds.backtest.source import FileError
+from feeds.backtest.source import Faults, FileError
 from feeds.chosen import check_derived
+from feeds.derived.intervals import INTERVALS
 from feeds.derived.models import MODELS, lacks, missing
-from feeds.derived.series import INTERVALS
 from feeds.derived.settings import DerivedChoices
 from feeds.market import Instrument, InstrumentError, SystemClock, TrackRecord
 from gateway.commands.backtest_text import records_of, setting_of, write_backtest
@@ -143,6 +143,7 @@ def run_backtest(
     except FileError as error:
         raise CommandFailure(printable(str(error), 1_000), STATUS_MISTAKE) from None
     took_s = max(clock.monotonic_s() - began_s, 1e-9)
+    _tell_faults(done.faults)
     if done.span_us is None:
         reasons = "; ".join(f"{symbol}: {why}" for symbol, why in done.heard.why_no_price.items())
         raise CommandFailure(f"these files give no {done.interval} candle {reasons}")
@@ -157,10 +158,13 @@ def run_backtest(
     _tell(f"{done.ticks:,} ticks in {took_s:.1f} s, {done.ticks / took_s:,.0f} a second")
     if drawn is not None:
         _tell(f"plot: {drawn}")
-    if done.faults.lines:
-        first = printable(done.faults.first, 300)
-        _tell(f"{done.faults.lines:,} lines could not be understood; the first: {first}")
     return STATUS_WORLD if done.faults.lines else 0
+
+
+def _tell_faults(faults: Faults) -> None:
+    if faults.lines:
+        first = printable(faults.first, 300)
+        _tell(f"{faults.lines:,} lines could not be understood; the first: {first}")
 
 
 def _check(pair: str | None, plot: str | None) -> None:

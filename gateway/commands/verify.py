@@ -29,6 +29,7 @@ from gateway.commands.settings import Settings
 
 _SHOWN_MAX: Final = 20
 """Wrong prices that are told one by one; a file may hold millions."""
+_NAMED_MAX: Final = 5
 _GZIP: Final = b"\x1f\x8b"
 
 
@@ -51,7 +52,7 @@ def verify_command(
     """Compute consolidated prices again, from what their messages say they were made of.
 
     FILE: lines of `tickgate watch` (.gz too; - is stdin). CHANNEL: `price:agg:*`, live. Status 1
-    when a price is not what its votes come to, 2 when there was none.
+    when a price is not what its votes come to or a line can't be read, 2 when there was none.
     """
     if is_channel(source):
         url, key = chosen_gateway(settings, url, key)
@@ -119,12 +120,16 @@ def _told(verdict: Verdict, name: str) -> int:
         click.echo(f"{place}: {'; '.join(wrong.faults)}")
     if verdict.wrong_messages > _SHOWN_MAX:
         click.echo(f"… and {verdict.wrong_messages - _SHOWN_MAX:,} more")
-    passed_over = f"; {verdict.passed_over:,} lines are no price" if verdict.passed_over else ""
+    rest = f"; {verdict.passed_over:,} lines are no price" if verdict.passed_over else ""
+    if verdict.spoilt_lines:
+        named = ", ".join(map(str, verdict.spoilt[:_NAMED_MAX]))
+        more = ", …" if verdict.spoilt_lines > _NAMED_MAX else ""
+        rest += f"; {verdict.spoilt_lines:,} can't be read, and may have been: line {named}{more}"
     if not verdict.right and not verdict.wrong_messages:
-        raise CommandFailure(f"{name} holds no price{passed_over}", STATUS_MISTAKE)
+        raise CommandFailure(f"{name} holds no price{rest}", STATUS_MISTAKE)
     total = verdict.right + verdict.wrong_messages
-    click.echo(f"{verdict.right:,} of {total:,} prices are what their votes come to{passed_over}")
-    return STATUS_WORLD if verdict.wrong_messages else 0
+    click.echo(f"{verdict.right:,} of {total:,} prices are what their votes come to{rest}")
+    return STATUS_WORLD if verdict.wrong_messages or verdict.spoilt_lines else 0
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Final
 
 from feeds.derived.bar import Bar
-from feeds.derived.series import INTERVALS
+from feeds.derived.intervals import INTERVALS
 from feeds.market import Candle, digits
 from feeds.market.digits import positive, written
 from feeds.market.times import rfc3339_us

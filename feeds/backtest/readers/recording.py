@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from feeds.backtest.files import File
+from feeds.backtest.readers.screening import Screening
 from feeds.backtest.source import Event, Faults, FileError, Source
 from feeds.market import Channel, Quote, Tick, Trade
 from feeds.recordings.recording import (
@@ -24,7 +25,6 @@ from feeds.recordings.recording import (
 )
 from feeds.venue import ParseError, Parser, Venue
 from feeds.venues import VENUES
-from feeds.watching.screen import Reason, Screen, screen_of
 
 
 def recognise_recording(file: File, symbol: str | None) -> Source | None:
@@ -76,7 +76,7 @@ def _understood(parser: Parser, frames: list[Frame]) -> list[Channel]:
 
 def _events(file: File, venue: Venue, symbol: str | None, faults: Faults) -> Iterator[Event]:
     parser = venue.parser(symbol)
-    screening = _Screening(venue)
+    screening = Screening(faults)
     with file.packed() as stream:
         for batch in read_batches(chunks(stream)):
             for row in batch:
@@ -87,36 +87,14 @@ def _events(file: File, venue: Venue, symbol: str | None, faults: Faults) -> Ite
                         except ParseError as error:
                             faults.add(f"{file.name}:{number}", str(error))
                             continue
-                        ticks = screening.passed(
-                            [event for event in events if isinstance(event, Tick)]
-                        )
+                        found = [event for event in events if isinstance(event, Tick)]
+                        place = f"{file.name}:{number}"
+                        ticks = screening.passed(found, venue.trade_ids, place)
                         at_us = _at_us(received_ns, ticks)
                         if ticks and at_us is not None:
                             yield Event(at_us, ticks)
                     case BadLine(number, reason):
                         faults.add(f"{file.name}:{number}", reason)
-
-
-class _Screening:
-    """What a live feed lets pass of a venue's ticks, and what it says of those."""
-
-    def __init__(self, venue: Venue) -> None:
-        self._ids = venue.trade_ids
-        self._screens: dict[str, Screen] = {}
-
-    def passed(self, ticks: list[Tick]) -> list[Tick]:
-        judged = [self._screen(tick.channel).judge(tick) for tick in ticks]
-        return [tick for tick in judged if tick is not None]
-
-    def _screen(self, channel: Channel) -> Screen:
-        screen = self._screens.get(channel.name)
-        if screen is None:
-            screen = self._screens[channel.name] = screen_of(channel, self._ids, _untold)
-        return screen
-
-
-def _untold(_: Reason, __: Tick) -> None:
-    return
 
 
 def _at_us(received_ns: int | None, ticks: list[Tick]) -> int | None:

@@ -1,4 +1,6 @@
-"""Trades as CSV, a row each, with a header: time, exchange, symbol, side, price, amount."""
+"""Trades as CSV, a row each, with a header: time, exchange, symbol, side, price, amount. They go
+through the screen, as live ones do.
+"""
 
 import csv
 from collections.abc import Iterator
@@ -6,9 +8,12 @@ from typing import Final
 
 from feeds.backtest.files import File
 from feeds.backtest.readers.columns import time_us, venue_of
+from feeds.backtest.readers.screening import Screening
 from feeds.backtest.source import Event, Faults, FileError, Source
 from feeds.market import Channel, Instrument, Side, Tick, Trade
 from feeds.market.digits import positive
+from feeds.venues import VENUES
+from feeds.watching.trade_ids import Promise
 
 _TIMES: Final = ("t_ms", "t", "time", "timestamp")
 _SIZES: Final = ("amount", "size", "qty", "quantity")
@@ -32,6 +37,11 @@ class _Columns:
 
     def venue_of(self, row: list[str]) -> str:
         return self._venue if self.venue is None else row[self.venue].lower()
+
+    def promise_of(self, venue: str) -> Promise:
+        """What a venue promises of the ids that the file gives."""
+        known = VENUES.get(venue)
+        return "none" if self.id is None or known is None else known.trade_ids
 
     def symbol_of(self, row: list[str]) -> str | None:
         """Raises ValueError."""
@@ -61,6 +71,7 @@ def recognise_trade_csv(file: File, symbol: str | None) -> Source | None:
 
 def _events(file: File, columns: _Columns, symbol: str | None, faults: Faults) -> Iterator[Event]:
     channels: dict[tuple[str, str], Channel] = {}
+    screening = Screening(faults)
     for number, row in enumerate(csv.reader(file.lines()), start=1):
         if number == 1 or not row:
             continue
@@ -82,7 +93,10 @@ def _events(file: File, columns: _Columns, symbol: str | None, faults: Faults) -
         except ValueError as error:
             faults.add(f"{file.name}:{number}", str(error))
             continue
-        yield Event(at_us, [Tick(channel, trade)])
+        place = f"{file.name}:{number}"
+        ticks = screening.passed([Tick(channel, trade)], columns.promise_of(channel.venue), place)
+        if ticks:
+            yield Event(at_us, ticks)
 
 
 def _side(text: str) -> Side:
