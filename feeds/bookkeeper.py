@@ -19,6 +19,7 @@ from redis.exceptions import RedisError
 from feeds.cancelling import stop_if_cancelled
 from feeds.errors import LedgerError
 from feeds.feed import Bus
+from feeds.ledger.book import SEGMENT_BYTES_MAX
 from feeds.ledger.store import Ledger
 from feeds.ledger.unpublished import tick_of, unpublished
 from feeds.market import Clock, Outcome, Payload, Reference, Signal, TrackRecord
@@ -45,7 +46,14 @@ class Bookkeeper:
     """Between the derivations and the Publisher. Nothing waits for it."""
 
     def __init__(
-        self, path: Path | None, bus: Bus, redis: Redis, clock: Clock, *, simulated: bool
+        self,
+        path: Path | None,
+        bus: Bus,
+        redis: Redis,
+        clock: Clock,
+        *,
+        simulated: bool,
+        segment_bytes_max: int = SEGMENT_BYTES_MAX,
     ) -> None:
         """`path`: of the ledger; None: there is none, and no signal is told."""
         self.trouble: str | None = "no ledger is set" if path is None else None
@@ -58,6 +66,7 @@ class Bookkeeper:
         """Signals and outcomes that went into the ledger."""
         self._path = path
         self._simulated = simulated
+        self._segment_bytes_max = segment_bytes_max
         self._bus = bus
         self._redis = redis
         self._clock = clock
@@ -113,7 +122,10 @@ class Bookkeeper:
         while self._path is not None:
             try:
                 self._ledger = await Ledger.open(
-                    self._path, simulated=self._simulated, clock=self._clock
+                    self._path,
+                    simulated=self._simulated,
+                    clock=self._clock,
+                    segment_bytes_max=self._segment_bytes_max,
                 )
             except LedgerError as error:
                 self._tell_trouble(str(error))

@@ -138,7 +138,11 @@ def make_derived(
             row.name,
         )
     ledger = ledger_path(settings.ledger, simulated=simulated)
-    return DerivedFeed(DERIVATIONS, told, venues, bus, redis, clock=clock, ledger=ledger)
+    segment_bytes_max = settings.ledger.segment_bytes_max
+    return DerivedFeed(
+        DERIVATIONS, told, venues, bus, redis, clock=clock, ledger=ledger,
+        segment_bytes_max=segment_bytes_max,
+    )  # fmt: skip
 
 
 def ledger_path(settings: LedgerSettings, *, simulated: bool) -> Path | None:

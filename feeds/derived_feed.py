@@ -2,14 +2,14 @@
 
 Ticks go on to the Publisher at once. What they come to follows, made by a task of its own: a fault
 of a derivation ends that, and nobody else's feed, and it begins again from the streams. Of several
-processes the one with the lease `agg` derives, from the venues that it publishes itself.
+processes the one with the lease `agg` derives: from what is offered here, and what others publish.
 """
 
 import asyncio
 import contextlib
 import logging
-from collections import Counter, deque
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -25,13 +25,15 @@ from feeds.derived.outcomes import Outcomes
 from feeds.derived.settings import DerivedSettings
 from feeds.derived.voices import interval
 from feeds.feed import Bus
+from feeds.heard import Heard
+from feeds.ledger.book import SEGMENT_BYTES_MAX
 from feeds.market import AGGREGATE, Channel, Clock, Outcome, Payload, Signal, Status, Tick, Trade
-from feeds.recall import heard_by, is_among, recall_histories
+from feeds.other_feeds import OtherFeeds
+from feeds.presence import Presence
+from feeds.recall import Recalled, is_among, recall_histories, trades_of
 
 _log = logging.getLogger(__name__)
 
-_HEARD_TICKS_MAX: Final = 100_000
-"""Ticks that wait for the derivations; beyond it these begin again from the streams."""
 _HEARD_WHILE_STANDING_BY_US: Final = 5_000_000
 """What came shortly before the lease is ours is heard, too: venues' leases may come first."""
 _TICKS_AT_ONCE: Final = 500
@@ -41,6 +43,8 @@ _LOOK_S: Final = 1.0
 _BEGIN_AGAIN_S: Final = 1.0
 _LEDGER_LIMIT_S: Final = 0.5
 """A long ledger takes longer to open: candles don't wait for it."""
+_OTHERS_LIMIT_S: Final = 1.5
+"""Other processes tell a status each second: so long they are waited for, where there are any."""
 _PROVEN: Final = (Signal, Outcome)
 """What is in the ledger before it is told."""
 
@@ -61,6 +65,10 @@ class _OverrunError(Exception):
     """More was heard than could be derived from in time."""
 
 
+class _MovedError(Exception):
+    """A venue is published by another process than before."""
+
+
 class DerivedFeed:
     """A Feed and a Bus. Before it runs, and while it doesn't, ticks are only passed on."""
 
@@ -74,14 +82,18 @@ class DerivedFeed:
         *,
         clock: Clock,
         ledger: Path | None = None,
+        segment_bytes_max: int = SEGMENT_BYTES_MAX,
     ) -> None:
         """`venues`: those whose ticks are going to be offered here; `ledger`: where signals are
-        entered before they are told."""
+        entered before they are told, a file of it as large as `segment_bytes_max`."""
         self.name = AGGREGATE
         self.channels: list[Channel] = []
         self.changed = asyncio.Event()
         self.counts = DerivedCounts()
-        self.books = Bookkeeper(ledger, bus, redis, clock, simulated=settings.simulated)
+        self.books = Bookkeeper(
+            ledger, bus, redis, clock, simulated=settings.simulated,
+            segment_bytes_max=segment_bytes_max,
+        )  # fmt: skip
         self.books.on_trouble = self.changed.set
         self._rows = rows
         self._settings = settings
@@ -92,28 +104,36 @@ class DerivedFeed:
         self._loaded = asyncio.Event()
         self._words: dict[str, str] = {}
         """The kinds of all channels that were told so far, by name, without variants."""
-        self._heard: deque[tuple[int, Sequence[Tick]]] = deque()
-        """With the times at which they were offered."""
-        self._heard_ticks = 0
-        self._since_us = self._now_us()
-        """All that was offered from then on, and is not derived from yet, is in `_heard`."""
+        self._heard = Heard()
+        self._others: OtherFeeds | None = None
+        self._offered: set[str] = set()
+        """Venues that were offered here since the derivations began."""
+        self._overheard: set[str] = set()
+        """Venues that were heard from the bus since then."""
         self._is_deriving = False
-        self._overran = False
         self._woken = asyncio.Event()
         self._caught_up = asyncio.Event()
         """Nothing is heard that is to be derived from."""
         self._caught_up.set()
-        self._status = Status("waiting", self._since_us)
+        self._status = Status("waiting", self._now_us())
 
     @property
     def waiting_ticks(self) -> int:
         """Heard and not yet derived from."""
-        return self._heard_ticks if self._is_deriving else 0
+        return self._heard.ticks if self._is_deriving else 0
 
     @property
     def held_ticks(self) -> int:
         """Heard, and kept: also while it stands by."""
-        return self._heard_ticks
+        return self._heard.ticks
+
+    def hear_others(self, is_own: Callable[[str], bool]) -> None:
+        """What other processes publish is derived from, too. `is_own`: whether a venue is
+        published here now."""
+        presence = Presence(is_own, simulated=self._settings.simulated)
+        others = OtherFeeds(self._redis, presence, self._overhear, self._clock)
+        others.on_channels = lambda heard: self._bus.register(foreseen(heard, self._settings))
+        self._others = others
 
     def foresee(self, heard: Iterable[Channel]) -> None:
         """Which channels are going to be offered: what is made of them is known by that."""
@@ -122,25 +142,42 @@ class DerivedFeed:
     def status(self) -> Status:
         now_us = self._now_us()
         one = self._status
-        trouble = self.books.trouble
-        if one.state == "live" and trouble is not None:
-            return Status("live", one.since_us, "feed", f"signals are not told: {trouble}", now_us)
-        return Status(one.state, one.since_us, one.by, one.reason, now_us)
+        if one.state != "live":
+            return Status(one.state, one.since_us, one.by, one.reason, now_us)
+        lacks: list[str] = []
+        if self.books.trouble is not None:
+            lacks.append(f"signals are not told: {self.books.trouble}")
+        if self._others is not None and self._others.presence.passed_over:
+            venues = ", ".join(sorted(self._others.presence.passed_over))
+            lacks.append(f"made of simulated markets only, not of {venues}")
+        if not lacks:
+            return Status("live", one.since_us, received_us=now_us)
+        return Status("live", one.since_us, "feed", "; ".join(lacks), now_us)
 
     def offer(self, ticks: Iterable[Tick]) -> None:
         """Takes ticks for the Publisher, and to derive from. Never blocks; bounded."""
         some = ticks if isinstance(ticks, list | tuple) else list(ticks)
         self._bus.offer(some)
+        if some:
+            self._offered.add(some[0].channel.venue)
+            self._add(some)
+
+    def _overhear(self, ticks: Sequence[Tick]) -> None:
+        """Takes what another process has published."""
+        new = {tick.channel.venue for tick in ticks} - self._overheard
+        if new:
+            self._overheard |= new
+            names = ", ".join(sorted(new))
+            _log.warning("derived from as well, as another process publishes it: %s", names)
+        self._add(ticks)
+
+    def _add(self, ticks: Sequence[Tick]) -> None:
         now_us = self._now_us()
-        self._heard.append((now_us, some))
-        self._heard_ticks += len(some)
-        if self._heard_ticks > _HEARD_TICKS_MAX:
-            self._overran = True
-            self._forget_before(now_us)
-        elif self._is_deriving:
+        self._heard.add(now_us, ticks)
+        if self._is_deriving:
             self._caught_up.clear()
         else:
-            self._forget_before(now_us - _HEARD_WHILE_STANDING_BY_US)
+            self._heard.forget_before(now_us - _HEARD_WHILE_STANDING_BY_US)
         self._woken.set()
 
     def register(self, channels: Iterable[Channel]) -> None:
@@ -164,6 +201,8 @@ class DerivedFeed:
         async with asyncio.TaskGroup() as group:
             group.create_task(self.books.run(), name="ledger")
             group.create_task(self._keep_deriving(), name="derivations")
+            if self._others is not None:
+                group.create_task(self._others.run(), name="other-feeds")
 
     async def _keep_deriving(self) -> None:
         while True:
@@ -171,6 +210,8 @@ class DerivedFeed:
                 await self._derive()
             except _OverrunError:
                 _log.error("derivations can't keep up; they begin again from what is published")
+            except _MovedError as error:
+                _log.warning("%s; derivations begin again from what is published", error)
             except Exception:
                 _log.exception("derivations failed; they begin again from what is published")
             finally:
@@ -181,45 +222,67 @@ class DerivedFeed:
             await asyncio.sleep(_BEGIN_AGAIN_S)
 
     async def _derive(self) -> None:
-        self._is_deriving, self._overran = True, False
-        since_us = self._since_us
+        self._is_deriving = True
+        self._heard.overran = False
+        self._offered = self._heard.venues()
+        self._overheard.clear()
         rows: Sequence[Derived] = [
             row for row in self._rows if row.load is None or self._loaded.is_set()
         ]
         chain = Chain(rows, self._settings)
-        histories = await self._histories(rows)
-        histories, doubled = heard_by(since_us, histories)
-        has_ledger = await self.books.open_within(_LEDGER_LIMIT_S)
-        await self.books.complete(histories)
-        chain.restore(histories, since_us)
+        doubled = await self._restore(chain, rows)
+        has_ledger = self.books.is_open
         too_late_before = self.counts.too_late
         while True:
             stop_if_cancelled()
-            if self._overran:
-                raise _OverrunError
+            self._expect_all_heard()
             if len(rows) < len(self._rows) and self._loaded.is_set():
                 rows = await self._complete(chain, rows)
             if not has_ledger and self.books.is_open:
                 has_ledger = True
                 await self._recall_open(chain)
             self._hear(chain, doubled)
-            if not self._heard:
+            if not self._heard.ticks:
                 doubled = set()
                 self._caught_up.set()
             # Never ahead of what was not heard yet: nothing is to be final before its time.
-            self._tell(chain.wake(self._heard[0][0] if self._heard else self._now_us()))
+            self._tell(chain.wake(self._heard.next_us or self._now_us()))
             self.counts.too_late = too_late_before + _too_late(chain)
             await self._rest(chain)
 
-    async def _histories(self, rows: Sequence[Derived]) -> dict[str, list[Payload]]:
+    async def _restore(self, chain: Chain, rows: Sequence[Derived]) -> set[tuple[str, Trade]]:
+        """Goes on from what is published; returns the trades in that, which may be heard again."""
+        others: Collection[str] = ()
+        if self._others is not None:
+            others = await self._others.begin(_OTHERS_LIMIT_S)
+        own = self._venues.difference(others)
+        since_us = self._heard.since_us(own, self._now_us())
+        histories, places = await self._histories(rows, others)
+        await self.books.open_within(_LEDGER_LIMIT_S)
+        await self.books.complete(histories)
+        if self._others is not None:
+            self._overheard |= self._others.tell_whole(histories, self._now_us())
+        chain.restore(histories, since_us)
+        if self._others is not None:
+            self._others.go_on(places)
+        return trades_of(histories)
+
+    def _expect_all_heard(self) -> None:
+        if self._heard.overran:
+            raise _OverrunError
+        moved = self._offered & self._overheard
+        if moved:
+            raise _MovedError(f"another process than before publishes {', '.join(sorted(moved))}")
+
+    async def _histories(self, rows: Sequence[Derived], others: Collection[str] = ()) -> Recalled:
         kinds = {kind for row in rows for kind in row.history}
         modelled = f"candle.{interval(self._settings)}"
-        return await recall_histories(self._redis, kinds, self._venues, modelled)
+        return await recall_histories(self._redis, kinds, self._venues.union(others), modelled)
 
     async def _complete(self, chain: Chain, rows: Sequence[Derived]) -> Sequence[Derived]:
         """Adds those that had to be waited for."""
         late = [row for row in self._rows if row not in rows]
-        histories = await self._histories(late)
+        histories, _ = await self._histories(late)
         for row in late:
             chain.add(row, self._rows.index(row), histories)
         return self._rows
@@ -234,20 +297,14 @@ class DerivedFeed:
 
     def _hear(self, chain: Chain, doubled: set[tuple[str, Trade]]) -> None:
         """What was offered since the last time, or a part of it."""
-        ticks = 0
-        while self._heard and ticks < _TICKS_AT_ONCE:
-            now_us, some = self._heard.popleft()
-            self._since_us = now_us
-            ticks += len(some)
-            if doubled:
-                # Published before the streams were read, and so in them already.
-                some = [tick for tick in some if not is_among(tick, doubled)]
-            self._tell(chain.take(some, now_us))
-        self._heard_ticks -= ticks
+        for now_us, some in self._heard.take(_TICKS_AT_ONCE):
+            # Published before the streams were read, and so in them already.
+            new = [tick for tick in some if not is_among(tick, doubled)] if doubled else some
+            self._tell(chain.take(new, now_us))
 
     async def _rest(self, chain: Chain) -> None:
         """Until there is something to hear, or something is due."""
-        if self._heard:
+        if self._heard.ticks:
             await asyncio.sleep(0)
             return
         self._woken.clear()
@@ -278,11 +335,6 @@ class DerivedFeed:
     def _turn(self, status: Status) -> None:
         self._status = status
         self.changed.set()
-
-    def _forget_before(self, at_us: int) -> None:
-        while self._heard and self._heard[0][0] < at_us:
-            self._since_us, some = self._heard.popleft()
-            self._heard_ticks -= len(some)
 
     def _now_us(self) -> int:
         return self._clock.now_ns() // 1_000

@@ -8,7 +8,7 @@ nobody listened to is announced as missing. Of all kinds, when derivations begin
 import asyncio
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 from redis.asyncio import Redis
@@ -51,12 +51,21 @@ _DECODERS: Final[Mapping[str, msgspec.json.Decoder[Any]]] = {
     "outcome": msgspec.json.Decoder(Outcome),
     "grade": msgspec.json.Decoder(Grade),
 }
-_MESSAGES_MAX: Final = {"status": 1, "candle": 400}
+_MESSAGES_MAX: Final = {"status": 100, "candle": 400}
 """How many of the newest are read, where not all are of use: of seconds those of a venue's own,
 most of them running ones, which are enough for a minute."""
 _FINALS_MAX: Final = 60
 """The same of final candles, twice what the next longer interval is made of, and corrections."""
 _ALL: Final = 1_000
+
+
+class Recalled(NamedTuple):
+    """What channels hold, by name."""
+
+    told: dict[str, list[Payload]]
+    """Oldest first; of candles only the final ones."""
+    places: dict[str, tuple[str, int]]
+    """The epoch and seq of the newest message of each; of final candles they are not known."""
 
 
 async def recall(
@@ -71,7 +80,7 @@ async def recall(
         async with asyncio.timeout(RECALL_LIMIT_S):
             for start in range(0, len(wanted), _CHANNELS_AT_ONCE):
                 some = wanted[start : start + _CHANNELS_AT_ONCE]
-                read = await _read(redis, [(channel.name, trades_max) for channel in some])
+                read = await read_streams(redis, [(channel.name, trades_max) for channel in some])
                 for channel, messages in zip(some, read, strict=True):
                     recalled[channel.name] = _ticks(channel, messages)
     except (RedisError, OSError, TimeoutError) as error:
@@ -81,43 +90,38 @@ async def recall(
 
 async def recall_histories(
     redis: Redis, kinds: Collection[str], venues: Collection[str], modelled: str
-) -> dict[str, list[Payload]]:
-    """What channels of some kinds hold, oldest first, by name: those of these venues, of all of
-    them together, and of models. Of candles only the final ones; all of those that models read,
-    which are of the kind `modelled`, like `candle.1m`.
+) -> Recalled:
+    """What channels of some kinds hold: those of these venues, of all of them together, and of
+    models. All candles of those that models read, which are of the kind `modelled`: `candle.1m`.
 
     So far as it can be read in time: a market's trades only where its candles were read.
     """
-    told: dict[str, list[Payload]] = {}
+    recalled = Recalled({}, {})
     try:
         async with asyncio.timeout(RECALL_LIMIT_S):
             wanted = _wanted(await redis.smembers(DIRECTORY_KEY), kinds, venues)
             for start in range(0, len(wanted), _CHANNELS_AT_ONCE):
                 some = wanted[start : start + _CHANNELS_AT_ONCE]
                 counts = [(channel.name, _messages_max(channel, modelled)) for channel in some]
-                for channel, messages in zip(some, await _read(redis, counts), strict=True):
-                    told[channel.name] = [one for _, one in _published(channel, messages)]
+                for channel, messages in zip(some, await read_streams(redis, counts), strict=True):
+                    read = [*_published(channel, messages)]
+                    recalled.told[channel.name] = [payload for _, payload in read]
+                    if read and not keeps_finals(channel.kind):
+                        recalled.places[channel.name] = read[-1][0].epoch, read[-1][0].seq
     except (RedisError, OSError, TimeoutError) as error:
         reason = str(error) or "no answer in time"
         _log.warning("what was derived before can't be read, or not all of it (%s)", reason)
-    return told
+    return recalled
 
 
-def heard_by(
-    since_us: int, histories: Mapping[str, Sequence[Payload]]
-) -> tuple[dict[str, list[Payload]], set[tuple[str, Trade]]]:
-    """What was received before we listened; and what of that may be heard once more."""
-    before = {
-        name: [one for one in payloads if one.received_us is None or one.received_us <= since_us]
-        for name, payloads in histories.items()
-    }
-    doubled = {
+def trades_of(told: Mapping[str, Sequence[Payload]]) -> set[tuple[str, Trade]]:
+    """What was published already, and may be heard once more."""
+    return {
         (name, payload)
-        for name, payloads in before.items()
+        for name, payloads in told.items()
         for payload in payloads
         if isinstance(payload, Trade)
     }
-    return before, doubled
 
 
 def is_among(tick: Tick, trades: set[tuple[str, Trade]]) -> bool:
@@ -130,7 +134,7 @@ async def find_positions(redis: Redis, wanted: Sequence[Reference]) -> dict[Refe
     Raises RedisError, OSError.
     """
     names = sorted({one.channel for one in wanted})
-    streams = await _read(redis, [(name, _ALL) for name in names])
+    streams = await read_streams(redis, [(name, _ALL) for name in names])
     found: dict[Reference, Reference] = {}
     for name, messages in zip(names, streams, strict=True):
         at = {one.at_us: one for one in wanted if one.channel == name}
@@ -173,8 +177,8 @@ def _messages_max(channel: Channel, modelled: str) -> int:
     return _MESSAGES_MAX.get(channel.promises.name, _ALL)
 
 
-async def _read(redis: Redis, wanted: Sequence[tuple[str, int]]) -> list[list[bytes]]:
-    """The newest messages of each, oldest first."""
+async def read_streams(redis: Redis, wanted: Sequence[tuple[str, int]]) -> list[list[bytes]]:
+    """The newest messages of channels, oldest first. Raises RedisError, OSError."""
     async with redis.pipeline(transaction=False) as pipeline:
         for name, count in wanted:
             if keeps_finals(name.partition(":")[0]):

@@ -72,6 +72,8 @@ async def run_feeds(
             for feed in all_feeds
         }
         publisher.on_fenced = lambda feed: leases[feed].doubt()
+        if derived is not None and settings.derived.others:
+            derived.hear_others(lambda venue: venue in leases and leases[venue].is_held)
         async with asyncio.TaskGroup() as group:
             looking = None
             if beside is not None:

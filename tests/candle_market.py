@@ -6,7 +6,7 @@ from fractions import Fraction
 import msgspec
 
 from feeds.derived.candles import Candles
-from feeds.derived.series import INTERVALS
+from feeds.derived.intervals import INTERVALS
 from feeds.derived.settings import CandleSettings
 from feeds.market import Candle, Channel, Side, Status, Tick, Trade
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feeds.derived.candles import CANDLES
-from feeds.derived.series import INTERVALS
+from feeds.derived.intervals import INTERVALS
 from feeds.market import Candle, Channel, Missing, Side, Tick, Trade
 from tests.candle_market import (
     DAY_US,

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from feeds.derived.candles import Candles
-from feeds.market import Payload, Tick
+from feeds.market import Missing, Payload, Tick
 from tests.candle_market import (
     LENGTHS_US,
     NOON_US,
@@ -17,6 +17,7 @@ from tests.candle_market import (
     played,
     status,
     trade,
+    woken,
 )
 
 
@@ -127,6 +128,132 @@ def test_a_long_pause_after_the_last_trades_is_not_told_second_by_second() -> No
     seconds = finals(told, "1s")
     assert [each.trades for each in seconds[:3]] == [1, 1, 0]
     assert len(seconds) == 2 + 600
+
+
+LATE_US = NOON_US + 55 * SECOND_US
+"""Of a trade that comes when its second and its minute are final."""
+CRASH_US = NOON_US + 65 * SECOND_US
+
+
+def told_before_a_crash(*later: Tick, trades: int = 64) -> tuple[list[Tick], list[Tick]]:
+    """What was told of a trade a second, and the trades: the late one was published, not more."""
+    ticks = [trade(NOON_US + second * SECOND_US) for second in range(trades)]
+    told = played(candles(), ticks, CRASH_US - 1)
+    late = trade(LATE_US + 1, "107", "2", late_us=CRASH_US - LATE_US - 1)
+    return told, [*ticks, late, *later]
+
+
+def test_a_correction_that_a_crash_kept_back_is_told_after_the_restart() -> None:
+    told, trades = told_before_a_crash()
+    assert all(each.version == 1 for each in finals(told, "1s"))
+    again = played(restarted(histories(told, trades), CRASH_US), [], CRASH_US + 5 * SECOND_US)
+    for name, count in (("1s", 2), ("1m", 61)):
+        [owed] = [each for each in finals(again, name) if each.correction]
+        was = newest(told, name)[owed.start_us]
+        assert (was.trades, owed.trades) == (count - 1, count)
+        assert (owed.version, owed.high, owed.partial) == (2, "107", was.partial)
+        assert owed.volume == str(count + 1)
+    together = [each for each in finals(again, "1m", ("agg", "BTC-USD")) if each.correction]
+    assert [(each.trades, each.version) for each in together] == [(61, 2)]
+
+
+def test_a_correction_that_was_told_before_a_crash_is_not_told_again() -> None:
+    told, trades = told_before_a_crash()
+    one = restarted(histories(told, trades), CRASH_US)
+    told += played(one, [], CRASH_US + 3 * SECOND_US)
+    again = played(
+        restarted(histories(told, trades), CRASH_US + 4 * SECOND_US), [], CRASH_US + 9 * SECOND_US
+    )
+    assert not [each for name in LENGTHS_US for each in finals(again, name) if each.correction]
+
+
+def test_a_minute_whose_seconds_were_corrected_before_a_crash_is_corrected_after_it() -> None:
+    told, trades = told_before_a_crash()
+    one = restarted(histories(told, trades), CRASH_US)
+    told += [
+        tick
+        for tick in played(one, [], CRASH_US + 3 * SECOND_US)
+        if tick.channel.kind != "candle.1m"
+    ]
+    again = played(
+        restarted(histories(told, trades), CRASH_US + 4 * SECOND_US), [], CRASH_US + 9 * SECOND_US
+    )
+    assert not [each for each in finals(again, "1s") if each.correction]
+    [owed] = [each for each in finals(again, "1m") if each.correction]
+    assert (owed.trades, owed.version) == (61, 2)
+
+
+def test_what_can_not_be_added_up_any_more_is_told_to_be_partial() -> None:
+    told, trades = told_before_a_crash()
+    history = histories(told, trades)
+    # Busy since: the stream has no trade any more from before the second that is owed one.
+    history["trade:kraken:BTC-USD"] = history["trade:kraken:BTC-USD"][-9:]
+    again = played(restarted(history, CRASH_US), [], CRASH_US + 5 * SECOND_US)
+    for name in ("1s", "1m"):
+        [owed] = [each for each in finals(again, name) if each.correction]
+        was = newest(told, name)[owed.start_us]
+        assert (owed.trades, owed.version, owed.partial) == (was.trades, 2, True)
+
+
+def test_flat_seconds_stand_at_the_close_that_a_crash_kept_back() -> None:
+    told, trades = told_before_a_crash(trades=56)
+    one = restarted(histories(told, trades), CRASH_US)
+    again = played(one, [], CRASH_US + 3 * SECOND_US)
+    seconds = newest([*told, *again], "1s")
+    after = [each for start_us, each in sorted(seconds.items()) if start_us > LATE_US]
+    assert len(after) >= 7
+    assert {each.close for each in after} == {"107"}
+
+
+def test_trades_that_had_to_make_room_since_the_last_final_candle_are_told_to_be_missing() -> None:
+    ticks = [trade(NOON_US + second * SECOND_US) for second in range(10)]
+    told = played(candles(), ticks, NOON_US + 12 * SECOND_US)
+    first = NOON_US + 13 * SECOND_US
+    busy = [numbered(number, first + number) for number in range(1_200)]
+    one = restarted(histories(told, [*ticks, *busy]), first + SECOND_US)
+    told = played(one, [numbered(1_200, first + SECOND_US)], first + 5 * SECOND_US)
+    second = newest(told, "1s")[first]
+    assert (second.trades, second.partial) == (1_000, True)
+
+
+def test_where_nobody_told_a_status_before_a_restart_trades_may_be_missing() -> None:
+    ticks = [trade(NOON_US + second * SECOND_US) for second in (1, 2, 3, 20, 21, 22)]
+    told = played(candles(), ticks[:1], NOON_US + 3 * SECOND_US)
+    history = histories(told, ticks)
+    # One process ended at 4 s and another began at 20 s: its statuses are there as well.
+    history["status:kraken:VENUE"] = [
+        status("live", NOON_US + second * SECOND_US).payload for second in (1, 2, 3, 4, 20, 21, 22)
+    ]
+    again = played(restarted(history, NOON_US + 22 * SECOND_US), [], NOON_US + 26 * SECOND_US)
+    partial = {(one.start_us - NOON_US) // SECOND_US: one.partial for one in finals(again, "1s")}
+    assert all(partial[second] for second in range(4, 21))
+    assert not any(partial[second] for second in (2, 3, 21, 22))
+
+
+def test_what_is_found_missing_after_it_was_told_final_is_told_again_as_partial() -> None:
+    one = candles()
+    told = played(one, [trade(NOON_US + second * SECOND_US) for second in range(10)])
+    told += woken(one, NOON_US + 15 * SECOND_US)
+    assert not any(each.partial for each in finals(told, "1s"))
+    next_one = trade(NOON_US + 15 * SECOND_US)
+    hole = msgspec.structs.replace(next_one, missing=Missing("venue", 3))
+    again = one.take([hole], NOON_US + 15 * SECOND_US)
+    assert [
+        ((each.start_us - NOON_US) // SECOND_US, each.version, each.correction, each.partial)
+        for each in finals(again, "1s")
+    ] == [(second, 2, True, True) for second in (9, 10, 11, 12)]
+    assert finals(woken(one, NOON_US + 70 * SECOND_US), "1m")[0].partial
+
+
+def test_a_venue_that_is_told_to_be_away_since_a_while_was_missed_since_then() -> None:
+    one = candles()
+    told = played(one, [trade(NOON_US + second * SECOND_US) for second in range(10)])
+    told += woken(one, NOON_US + 15 * SECOND_US)
+    away = status("stale", NOON_US + 8 * SECOND_US)
+    again = one.take([away], NOON_US + 15 * SECOND_US)
+    starts = [(each.start_us - NOON_US) // SECOND_US for each in finals(again, "1s")]
+    assert starts == [9, 10, 11, 12]
+    assert all(each.partial and each.correction for each in finals(again, "1s"))
 
 
 def numbered(number: int, at_us: int) -> Tick:

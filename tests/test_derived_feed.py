@@ -11,7 +11,7 @@ import pytest
 import uvloop
 from redis.asyncio import Redis
 
-from feeds import bookkeeper, derived_feed
+from feeds import bookkeeper, heard
 from feeds.batch import Fence
 from feeds.chosen import check_derived, ledger_path
 from feeds.derived import Derived
@@ -228,7 +228,7 @@ async def test_a_derivation_that_fails_stops_no_tick_and_begins_again(
 async def test_who_stands_by_passes_ticks_on_and_keeps_only_the_newest(
     redis: Redis, publish: Publishing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(derived_feed, "_HEARD_TICKS_MAX", 100)
+    monkeypatch.setattr(heard, "_TICKS_MAX", 100)
     publisher = publish.publisher
     feed = DerivedFeed((PRICE,), DerivedSettings(), ["sim"], publisher, redis, clock=SystemClock())
     channel = Channel.parse("trade:sim:BTC-USD")

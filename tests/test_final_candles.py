@@ -22,7 +22,7 @@ from tests.candle_market import (
     trade,
 )
 from tests.model_market import CANDLES, Shape, candle, walk
-from tests.test_publisher import drained, has_channels, publishing
+from tests.publishing import drained, has_channels, publishing
 from tests.until_answer import until_answer
 
 LONGER = [name for name in LENGTHS_US if name != "1s"]
@@ -52,7 +52,7 @@ async def published(redis: Redis, url: str, ticks: Sequence[Tick]) -> None:
 
 
 async def recalled(redis: Redis, modelled: str = "candle.1m") -> dict[str, list[Payload]]:
-    return await recall.recall_histories(redis, CANDLES_ROW.history, ["kraken"], modelled)
+    return (await recall.recall_histories(redis, CANDLES_ROW.history, ["kraken"], modelled)).told
 
 
 async def end_epochs(redis: Redis, kinds: Sequence[str]) -> None:

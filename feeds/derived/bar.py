@@ -5,9 +5,10 @@ neighbouring intervals merge into that of both, with no digit lost.
 """
 
 from decimal import ROUND_HALF_EVEN, Context, Decimal
+from functools import lru_cache
 from typing import Final, NamedTuple
 
-from feeds.market import Candle
+from feeds.market import Candle, Trade
 from feeds.market.digits import written
 
 _EXACT: Final = Context(prec=300)
@@ -30,6 +31,19 @@ class Deal(NamedTuple):
     is_buy: bool
     at_us: int
     received_us: int | None
+
+
+def deal_of(trade: Trade, heard_us: int, latest_us: int) -> Deal:
+    """A trade without a time happened when it was received, none much later than that."""
+    at_us = heard_us if trade.venue_us is None else min(trade.venue_us, latest_us)
+    return Deal(
+        trade.price,
+        Decimal(trade.price),
+        Decimal(trade.size),
+        trade.side == "buy",
+        at_us,
+        trade.received_us,
+    )
 
 
 class Bar:
@@ -103,8 +117,17 @@ class Bar:
 
     def part_of(self, start_us: int) -> "Bar":
         """The same trades, as the first part of a longer interval."""
-        whole = Bar(start_us, self.close)
-        whole.merge(self)
+        whole = Bar.__new__(Bar)
+        whole.start_us, whole.version, whole.is_partial = start_us, 1, self.is_partial
+        whole.trades = self.trades
+        whole.open, whole.high, whole.low, whole.close = self.open, self.high, self.low, self.close
+        whole._high, whole._low = self._high, self._low
+        has_traded = self.trades > 0
+        whole.open_us = self.open_us if has_traded else start_us
+        whole.close_us = self.close_us if has_traded else start_us
+        whole.volume, whole.quote_volume = self.volume, self.quote_volume
+        whole.buy_volume = self.buy_volume
+        whole.received_us = self.received_us if has_traded else None
         return whole
 
     def average(self) -> str:
@@ -113,10 +136,10 @@ class Bar:
             return self.close
         decimals = max(_decimals(self.high), _decimals(self.low)) + _AVERAGE_DIGITS
         exact = _DIVIDING.divide(self.quote_volume, self.volume)
-        return written(exact.quantize(Decimal((0, (1,), -decimals)), ROUND_HALF_EVEN, _EXACT))
+        return written(exact.quantize(_step(decimals), ROUND_HALF_EVEN, _EXACT))
 
-    def candle(self, *, final: bool, correction: bool = False) -> Candle:
-        """As it is told."""
+    def candle(self, *, final: bool, correction: bool = False, is_partial: bool = False) -> Candle:
+        """As it is told; `is_partial`: whether or not it is by itself."""
         return Candle(
             self.start_us,
             self.open,
@@ -131,7 +154,7 @@ class Bar:
             final,
             self.version,
             correction,
-            self.is_partial,
+            self.is_partial or is_partial,
             self.close_us if self.trades else None,
             self.received_us,
         )
@@ -152,4 +175,11 @@ class Bar:
 
 
 def _decimals(digits: str) -> int:
-    return len(digits.partition(".")[2])
+    point = digits.find(".")
+    return 0 if point < 0 else len(digits) - point - 1
+
+
+@lru_cache(maxsize=128)
+def _step(decimals: int) -> Decimal:
+    """The least number of so many decimals."""
+    return Decimal((0, (1,), -decimals))

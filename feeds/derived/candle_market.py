@@ -1,6 +1,6 @@
 """What several series of candles share: whose clock they wait for, and what was missed. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from feeds.derived.outages import Outages
@@ -10,6 +10,9 @@ from feeds.market import Status
 
 AWAY: Final = frozenset(("waiting", "stale", "resync", "closed"))
 """States in which a venue's trades are missed."""
+
+_TOLD_WITHIN_US: Final = 2_500_000
+"""A status is told each second: who told none for longer was not there."""
 
 
 class CandleMarket:
@@ -55,15 +58,34 @@ class Route:
         last_id, self.last_id = self.last_id, None
         are_counted = last_id is not None and last_id.isdigit() and trade_id.isdigit()
         if are_counted and int(trade_id) == int(last_id or 0) + 1:
-            self.outages.forget()
+            self.outages.resume()
 
-    def hear(self, status: Status, now_us: int) -> None:
-        """What its venue's status says of it."""
-        state = status.state
-        if status.channels:
-            of_it = status.channels.get(self.name)
-            state = "live" if of_it is None else of_it.state
-        if state in AWAY:
-            self.outages.begin(self.clock.now_us(now_us))
-        elif state == "live":
+    def hear(self, status: Status, now_us: int) -> int | None:
+        """What its venue's status says of it. Where it is away from now on: since when."""
+        state, since_us = self._state(status)
+        if state in AWAY and not self.outages.is_away:
+            began_us = self.clock.now_us(min(since_us, now_us))
+            self.outages.begin(began_us)
+            return began_us
+        if state == "live":
             self.outages.end(self.clock.now_us(now_us))
+        return None
+
+    def recall(self, statuses: Sequence[Status]) -> None:
+        """What was told of its venue before a restart: where it was away, and where for long
+        nobody told anything."""
+        heard_us = 0
+        was_live = False
+        self.outages.forget()
+        for status in statuses:
+            at_us = status.received_us or status.since_us
+            is_live = self._state(status)[0] == "live"
+            if heard_us and not (was_live and is_live and at_us - heard_us <= _TOLD_WITHIN_US):
+                self.outages.add(heard_us, at_us)
+            heard_us, was_live = at_us, is_live
+
+    def _state(self, status: Status) -> tuple[str, int]:
+        of_it = status.channels.get(self.name)
+        if of_it is not None:
+            return of_it.state, of_it.since_us
+        return ("live" if status.channels else status.state), status.since_us

@@ -7,16 +7,20 @@ with another.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
 from typing import Final
 
-from feeds.derived.bar import Deal
+from feeds.derived.bar import deal_of
 from feeds.derived.candle_market import AWAY, CandleMarket, Route
 from feeds.derived.derivation import AGGREGATE, NO_MARKETS, Derived
-from feeds.derived.series import INTERVALS, SECOND_US, Interval, Limits, Series
+from feeds.derived.intervals import INTERVALS, SECOND_US, Interval
+from feeds.derived.past_trades import NOTHING_KNOWN, PastTrades, known_of
+from feeds.derived.series import Limits, Series
 from feeds.derived.settings import CandleSettings
 from feeds.derived.venue_clock import VenueClock
 from feeds.market import Candle, Channel, Payload, Status, Tick, Trade
+
+_VENUE: Final = "VENUE"
+"""The symbol of a status that is about the whole venue."""
 
 
 class Candles:
@@ -58,13 +62,16 @@ class Candles:
                 route = self._routes.get(name) or self._add(tick.channel, now_us)
                 received_us = payload.received_us
                 heard_us = now_us if received_us is None else received_us
-                deal = _deal(payload, heard_us, heard_us + self._ahead_max_us)
+                deal = deal_of(payload, heard_us, heard_us + self._ahead_max_us)
                 if payload.venue_us is not None:
                     route.clock.stamp(payload.venue_us, heard_us)
                 if route.last_id is not None:
                     route.resume(payload.id)
                 if tick.missing is not None:
-                    route.outages.add(min(route.last_us, deal.at_us), deal.at_us)
+                    since_us = min(route.last_us, deal.at_us)
+                    route.outages.add(since_us, deal.at_us)
+                    for series in route.series:
+                        series.doubt(since_us, deal.at_us, told)
                 route.last_us = deal.at_us
                 # A doubtful trade is in its own venue's candles, as it is in the venue's; it does
                 # not spoil what all venues say together.
@@ -72,7 +79,7 @@ class Candles:
                     series.add(deal, told)
                     moved[series] = None
             elif isinstance(payload, Status):
-                self._hear_status(tick.channel.venue, payload, now_us)
+                self._hear_status(tick.channel.venue, payload, now_us, told)
         if moved:
             if not self._moved[0]:
                 for level, period_us in enumerate(self._periods_us):
@@ -114,7 +121,7 @@ class Candles:
         A venue counts as missed from the last that is known of it to now.
         """
         candles: defaultdict[tuple[str, str], dict[str, list[Candle]]] = defaultdict(dict)
-        trades: list[tuple[Channel, list[Trade]]] = []
+        trades: dict[Channel, list[Trade]] = {}
         heard_us: defaultdict[str, int] = defaultdict(int)
         for name, payloads in told.items():
             channel = Channel.parse(name)
@@ -125,38 +132,26 @@ class Candles:
                 some = [each for each in payloads if isinstance(each, Candle)]
                 candles[channel.venue, channel.symbol][interval] = some
             elif word == "trade":
-                trades.append((channel, [each for each in payloads if isinstance(each, Trade)]))
-        markets = {(channel.venue, channel.symbol) for channel, _ in trades}
+                trades[channel] = [each for each in payloads if isinstance(each, Trade)]
+        markets = {(channel.venue, channel.symbol) for channel in trades}
         for venue, symbol in sorted(markets | candles.keys()):
             if venue != AGGREGATE:
                 route = self._add(Channel("trade", venue, symbol), now_us)
+                statuses = told.get(f"status:{venue}:{_VENUE}", ())
+                route.recall([each for each in statuses if isinstance(each, Status)])
                 route.outages.heard_before(heard_us[venue], now_us)
+        past = [
+            PastTrades(self._routes[each.name], rows, self._ahead_max_us)
+            for each, rows in trades.items()
+        ]
+        known = known_of(past, self._lateness_us)
         for (venue, symbol), told_before in candles.items():
             market = self._together if venue == AGGREGATE else self._markets[venue]
             if symbol in market.series:
-                market.series[symbol].restore(told_before)
-        for channel, rows in trades:
-            self._replay(self._routes[channel.name], rows)
-
-    def _replay(self, route: Route, trades: Sequence[Trade]) -> None:
-        """Those of seconds that are not final yet; the others are in the candles already.
-
-        Where nothing was final, nobody knows what was before the first of them.
-        """
-        is_anew = any(series.next_us is None for series in route.series)
-        # Who does not know where to begin can't be told that nothing was missed.
-        route.last_id = trades[-1].id if trades and not is_anew else None
-        for trade in trades:
-            heard_us = trade.received_us or trade.venue_us
-            if heard_us is None:
-                continue
-            deal = _deal(trade, heard_us, heard_us + self._ahead_max_us)
-            if is_anew:
-                route.outages.add(0, deal.at_us)
-                is_anew = False
-            for series in route.series:
-                if series.next_us is None or deal.at_us >= series.next_us:
-                    series.add(deal, [])
+                series = market.series[symbol]
+                series.restore(told_before, known.get(series, NOTHING_KNOWN))
+        for one in past:
+            one.play()
 
     def _all(self) -> Iterable[CandleMarket]:
         yield from self._markets.values()
@@ -203,7 +198,7 @@ class Candles:
             route.series.append(series)
         return route
 
-    def _hear_status(self, venue: str, status: Status, now_us: int) -> None:
+    def _hear_status(self, venue: str, status: Status, now_us: int, told: list[Tick]) -> None:
         if venue == AGGREGATE:
             return
         clock = self._clock(venue, now_us)
@@ -215,7 +210,10 @@ class Candles:
             self._statuses[venue] = status
             for route in self._routes.values():
                 if route.clock is clock:
-                    route.hear(status, now_us)
+                    away_us = route.hear(status, now_us)
+                    if away_us is not None:
+                        for series in route.series:
+                            series.doubt(away_us, now_us, told)
 
 
 def _period_us(interval: Interval, running_us: int) -> int:
@@ -227,19 +225,6 @@ def _heard_us(payload: Payload) -> int:
     if isinstance(payload, Status) and payload.state != "live" and not payload.channels:
         return 0 if payload.state == "waiting" else payload.since_us
     return payload.received_us or 0
-
-
-def _deal(trade: Trade, heard_us: int, latest_us: int) -> Deal:
-    """A trade without a time happened when it was received, none much later than that."""
-    at_us = heard_us if trade.venue_us is None else min(trade.venue_us, latest_us)
-    return Deal(
-        trade.price,
-        Decimal(trade.price),
-        Decimal(trade.size),
-        trade.side == "buy",
-        at_us,
-        trade.received_us,
-    )
 
 
 CANDLES: Final = Derived(

@@ -6,8 +6,8 @@ So that they can be subscribed to before their first message: a candle's, a sign
 from collections.abc import Iterable
 
 from feeds.derived.derivation import AGGREGATE, NO_MARKETS
+from feeds.derived.intervals import INTERVALS
 from feeds.derived.models import chosen
-from feeds.derived.series import INTERVALS
 from feeds.derived.settings import DerivedSettings
 from feeds.market import Channel, Instrument
 

@@ -9,7 +9,7 @@ from heapq import heappop, heappush
 from typing import Final
 
 from feeds.derived.derivation import Derived
-from feeds.derived.series import INTERVALS
+from feeds.derived.intervals import INTERVALS
 from feeds.derived.settings import OutcomeSettings
 from feeds.market import (
     Candle,

@@ -61,6 +61,8 @@ class DerivedChoices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     outcome: OutcomeSettings = OutcomeSettings()
     enabled: bool = True
     """Whether anything is derived: prices, candles, signals."""
+    others: bool = True
+    """Whether venues that other feeds processes on the same Redis publish are derived from, too."""
 
 
 class DerivedSettings(DerivedChoices, frozen=True, forbid_unknown_fields=True):

@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
+from feeds.derived.intervals import INTERVALS
 from feeds.derived.models import MODELS
-from feeds.derived.series import INTERVALS
 from feeds.derived.signal_settings import GradeSettings, ModelSettings, SignalSettings
 
 _PERIOD_MAX: Final = 10_000

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
+from feeds.derived.intervals import INTERVALS
 from feeds.derived.models import ModelRow, Opinion, Step
-from feeds.derived.series import INTERVALS
 from feeds.derived.settings import DerivedSettings
 from feeds.market import Candle, Channel, Direction, Price, Quote, Reference, Signal
 

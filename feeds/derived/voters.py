@@ -42,7 +42,9 @@ class Market:
     def hear(self, quote: Quote, now_us: int) -> None:
         self.quote = quote
         self.received_us = quote.received_us
-        self.heard_us = now_us if quote.received_us is None else quote.received_us
+        # The clock where it was received may be ahead of ours: no quote is from the future.
+        received_us = quote.received_us
+        self.heard_us = now_us if received_us is None or received_us > now_us else received_us
         self.version += 1
         self.is_fresh = True
 
