@@ -25,7 +25,7 @@ help:
 	@echo 'make fuzz     a million inputs of each kind; ARGS="json --inputs 10000"'
 	@echo 'make simulate 10,000 seeded simulations of the core; SEEDS=500'
 	@echo 'make chaos    random faults on real processes; FAULTS=100 SEED=1'
-	@echo 'make soak     ten minutes of comings and goings; MINUTES=10'
+	@echo 'make soak     five minutes of warm-up, then ten of comings and goings; MINUTES=10'
 	@echo 'make format   ruff: put the code into its format'
 	@echo 'make lock     compile requirements*.lock from pyproject.toml; UPGRADE=--upgrade'
 	@echo 'make clean    remove the environment and all caches (API keys in .tickgate stay)'
@@ -34,9 +34,10 @@ run:
 	@$(READY) $(VENV)/.ready-to-run
 	@$(BIN)/tickgate run $(ARGS)
 
+# Tests start hundreds of processes: where Python may keep no bytecode, each would compile us anew.
 test:
 	@$(READY) $(VENV)/.ready-to-test
-	@$(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
 
 lint:
 	@$(READY) $(VENV)/.ready-to-test

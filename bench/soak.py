@@ -1,19 +1,22 @@
 """Question: does anything grow, or stay behind, while clients and subscriptions come and go?
 
-`tickgate feeds` (sim) and `tickgate gateway`, and for some minutes: clients that stay and change
-their subscriptions and rates; clients that come, subscribe, listen for a few seconds and leave, one
-in four without a goodbye. Each process' RSS is fitted by a straight line after the warm-up, told
-per hour with twice its standard error; where the limit lies within that, a longer run would have
-to tell. Descriptors, tasks, sessions and subscriptions are compared with those before, when nobody
-was there. Not shown: what takes hours to grow by a page. `python -m bench.soak --seconds 600`
+`tickgate feeds` (sim) and `tickgate gateway`: clients that stay and change their subscriptions and
+rates; clients that come, subscribe, listen for a few seconds and leave, one in four without a
+goodbye. First a warm-up of five minutes, until all that has a bound has reached it; models speak
+after two or three minutes here instead of six, as they are told to wait for less. Then, for
+`--seconds`, each process' RSS: how fast it grows, and to what that can be told (`bench.growth`).
+Where the limit lies within that, a longer run has to tell: `make soak MINUTES=60`; a machine that
+is busy with something else makes memory grow by what piles up when nobody gets a turn. Descriptors,
+tasks, sessions and subscriptions are compared with those before, when nobody was there. Not shown:
+what takes hours to grow by a page. `python -m bench.soak --seconds 600`
 """
 
 import argparse
 import asyncio
 import contextlib
 import math
-import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from http.client import HTTPConnection
@@ -26,7 +29,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from redis.asyncio import Redis
 from rich.table import Table
 
-from bench.cpu import OTHERS_CORE, SERVER_CORE, family, stay_off_the_server_core
+from bench.cpu import OTHERS_CORE, SERVER_CORE, family, stay_off_the_server_core, waited_s
+from bench.growth import Growth, growth_of
 from bench.processes import environment, ready, started
 from bench.setting import described, redis_server
 from bench.soak_clients import Churn, Clients
@@ -39,13 +43,20 @@ _SYMBOLS: Final = 40
 _TICKS_PER_S: Final = 400.0
 _LOOK_EVERY_S: Final = 1.0
 _LOOKS: Final = 5
-_WARM_UP_SHARE: Final = 0.4
-"""Of the run: histories fill, pools of connections and of memory grow to what the load needs."""
-_POINTS_LEAST: Final = 5
-_OPENING_SHARE: Final = 0.05
+_WARM_UP_S: Final = 300.0
+"""What has a bound and fills up to it: histories and pools of connections within seconds; what is
+remembered of 16,384 numbers within two minutes; the ledger's pages in memory, by how many SQLite
+keeps; the models' 120 to 170 candles, and then what each has said, within four."""
+_SOON_HEARD: Final = {
+    "TICKGATE_DERIVED_SIGNAL_ANOMALY_HISTORY": "120",
+    "TICKGATE_DERIVED_SIGNAL_LEARNED_EXAMPLES": "100",
+}
+"""Half and a third of what they are: with these all models speak within the warm-up."""
+_OPENING_S: Final = 10.0
 _CALM_LIMIT_S: Final = 90.0
 """For what lingers to end: channels stay open for 30 s, sockets of who is gone until a ping."""
 _SLOPE_MAX_PERCENT: Final = 1.0
+_SLOPE_ASKED: Final = f"≤ {_SLOPE_MAX_PERCENT:g} %/h"
 _TOLD_BY_ALL: Final = ("tickgate_tasks",)
 _TOLD_BY_GATEWAY: Final = (
     "tickgate_sessions",
@@ -55,43 +66,20 @@ _TOLD_BY_GATEWAY: Final = (
 _ANSWER_LIMIT_S: Final = 10.0
 
 
-class Line(msgspec.Struct, frozen=True):
-    """A straight line through a process' RSS."""
-
-    mib: float
-    """At the warm-up's end."""
-    percent_per_h: float
-    error_percent_per_h: float
-    """Twice the standard error of the slope."""
-
-
 class Soaked(msgspec.Struct, frozen=True):
     """One process, over the run."""
 
     process: str
-    line: Line
+    warm_up_mib: float
+    """What it grew by in the warm-up."""
+    growth: Growth
+    """After that."""
+    waited_percent: float
+    """Of that time it could have run and had no core: what piles up meanwhile takes memory."""
     before: dict[str, float]
     after: dict[str, float]
     rss_mib: list[float]
     """Every ten seconds."""
-
-
-def fitted(points: Sequence[tuple[float, float]]) -> Line:
-    """Least squares through (seconds, bytes)."""
-    times, sizes = zip(*points, strict=True)
-    if len(points) < _POINTS_LEAST:
-        return Line(sizes[0] / 2**20, math.nan, math.nan)
-    slope, intercept = statistics.linear_regression(times, sizes)
-    rests = [size - intercept - slope * time_s for time_s, size in points]
-    spread = sum((time_s - statistics.fmean(times)) ** 2 for time_s in times)
-    error = math.sqrt(sum(rest**2 for rest in rests) / (len(points) - 2) / spread)
-    # Neighbouring readings are alike: so many count for less, by their autocorrelation.
-    if len(set(rests)) > 1:
-        likeness = min(0.99, max(0.0, statistics.correlation(rests[:-1], rests[1:])))
-        error *= math.sqrt((1 + likeness) / (1 - likeness))
-    start = intercept + slope * times[0]
-    per_h = 3_600 * 100 / start
-    return Line(start / 2**20, slope * per_h, 2 * error * per_h)
 
 
 class Watched:
@@ -102,10 +90,12 @@ class Watched:
         self._process_id = process_id
         self._port = port
         self.points: list[tuple[float, float]] = []
+        self._waited_s: list[float] = []
 
     def look(self, now_s: float) -> None:
         words = Path(f"/proc/{self._process_id}/statm").read_text().split()
         self.points.append((now_s, int(words[1]) * 4_096.0))
+        self._waited_s.append(waited_s(self._process_id))
 
     async def tell(self) -> dict[str, float]:
         """What is to be back at the start in the end."""
@@ -116,8 +106,12 @@ class Watched:
 
     def soaked(self, before: dict[str, float], after: dict[str, float], warm_up_s: float) -> Soaked:
         counted = [point for point in self.points if point[0] >= warm_up_s]
+        growth = growth_of(counted)
+        warm_up_mib = growth.mib - self.points[0][1] / 2**20
+        took_s = max(_LOOK_EVERY_S, counted[-1][0] - counted[0][0])
+        waited = self._waited_s[-1] - self._waited_s[-len(counted)]
         sizes = [round(size / 2**20, 2) for _, size in self.points[::10]]
-        return Soaked(self.name, fitted(counted), before, after, sizes)
+        return Soaked(self.name, warm_up_mib, growth, 100 * waited / took_s, before, after, sizes)
 
 
 def _descriptors(process_id: int) -> float:
@@ -143,10 +137,14 @@ def _page(port: int) -> dict[str, float]:
     return {sample.name: sample.value for family in families for sample in family.samples}
 
 
-async def run(redis_url: str, seconds: float, seed: int) -> tuple[list[Soaked], Churn]:
+async def run(
+    redis_url: str, data_dir: str, *, warm_up_s: float, seconds: float, seed: int
+) -> tuple[list[Soaked], Churn]:
     async with Redis.from_url(redis_url) as redis:
         _, key = await KeyStore(redis, SystemClock()).create("bench", "unlimited")
     environ = environment(redis_url, ticks_per_s=_TICKS_PER_S, symbols=_SYMBOLS, seed=seed)
+    # The ledger, which lasts, is nobody's but this run's.
+    environ |= {"TICKGATE_DATA_DIR": data_dir, **_SOON_HEARD}
     # The feeds' listener has this port, and the gateway's the next one.
     admin_port = _free_pair()
     environ["TICKGATE_ADMIN_PORT"] = str(admin_port)
@@ -160,16 +158,15 @@ async def run(redis_url: str, seconds: float, seed: int) -> tuple[list[Soaked], 
             Watched("gateway", family(gateway.pid)[1], admin_port + 1),
         ]
         # Those who come first open what stays open: connections to Redis, above all.
-        await Clients(url, key, seed).run(max(2.0, seconds * _OPENING_SHARE))
+        await Clients(url, key, seed).run(min(_OPENING_S, seconds))
         before = [await _start(one) for one in watched]
         clients = Clients(url, key, seed)
         async with asyncio.TaskGroup() as group:
             looking = group.create_task(_keep_looking(watched))
-            await clients.run(seconds)
+            await clients.run(warm_up_s + seconds)
             looking.cancel()
         after = [await _end(one, early) for one, early in zip(watched, before, strict=True)]
     told = zip(watched, before, after, strict=True)
-    warm_up_s = seconds * _WARM_UP_SHARE
     return [one.soaked(early, late, warm_up_s) for one, early, late in told], clients.churn
 
 
@@ -221,26 +218,32 @@ def asked(soaked: Sequence[Soaked], churn: Churn) -> list[Asked]:
 
 
 def _growth(one: Soaked) -> Asked:
-    line = one.line
-    least = line.percent_per_h - line.error_percent_per_h
-    most = line.percent_per_h + line.error_percent_per_h
-    told = f"{line.percent_per_h:+.2f} ± {line.error_percent_per_h:.2f} %/h"
+    growth = one.growth
+    if math.isnan(growth.percent_per_h):
+        return Asked(f"soak: RSS of {one.process}", _SLOPE_ASKED, "too short to tell")
+    told = f"{growth.percent_per_h:+.2f} ± {growth.error_percent_per_h:.2f} %/h"
     # Between the two a longer run would have to tell.
-    met = True if most <= _SLOPE_MAX_PERCENT else False if least > _SLOPE_MAX_PERCENT else None
-    return Asked(f"soak: RSS of {one.process}", f"≤ {_SLOPE_MAX_PERCENT:g} %/h", told, met)
+    is_above = growth.least_percent_per_h > _SLOPE_MAX_PERCENT
+    met = True if growth.most_percent_per_h <= _SLOPE_MAX_PERCENT else False if is_above else None
+    return Asked(f"soak: RSS of {one.process}", _SLOPE_ASKED, told, met)
 
 
 def shown(soaked: Sequence[Soaked]) -> Table:
     table = Table("process", box=None, pad_edge=False)
-    for title in ("RSS MiB", "%/h", "± (2 standard errors)", "before", "after"):
+    sizes = ("in the warm-up MiB", "RSS MiB", "then KiB", "%/h", "±")
+    titles = (*sizes, "waited for a core %", "before", "after")
+    for title in titles:
         table.add_column(title, justify="right")
     for one in soaked:
-        line = one.line
+        growth = one.growth
         table.add_row(
             one.process,
-            f"{line.mib:.1f}",
-            f"{line.percent_per_h:+.2f}",
-            f"{line.error_percent_per_h:.2f}",
+            f"{one.warm_up_mib:+.1f}",
+            f"{growth.mib:.1f}",
+            f"{growth.grown_kib:+.0f}",
+            f"{growth.percent_per_h:+.2f}",
+            f"{growth.error_percent_per_h:.2f}",
+            f"{one.waited_percent:.0f}",
             " ".join(f"{value:g}" for value in one.before.values()),
             " ".join(f"{value:g}" for value in one.after.values()),
         )
@@ -250,6 +253,7 @@ def shown(soaked: Sequence[Soaked]) -> Table:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.soak", description=__doc__.splitlines()[0])
     add_options(parser, seconds=600.0, repeats=1)
+    parser.add_argument("--warm-up", type=float, default=_WARM_UP_S, help=f"[{_WARM_UP_S:g}]")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     stay_off_the_server_core()
@@ -258,9 +262,18 @@ def main() -> None:
     for _ in range(options.repeats):
         with (
             redis_server(OTHERS_CORE) as path,
+            tempfile.TemporaryDirectory(prefix="tg-") as data_dir,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
-            told, churn = runner.run(run(f"unix://{path}", options.seconds, options.seed))
+            told, churn = runner.run(
+                run(
+                    f"unix://{path}",
+                    data_dir,
+                    warm_up_s=options.warm_up,
+                    seconds=options.seconds,
+                    seed=options.seed,
+                )
+            )
         soaked += told
         rows += asked(told, churn)
         print(
@@ -269,6 +282,7 @@ def main() -> None:
         )
     screen = console()
     screen.print(*described(), sep="\n")
+    screen.print(f"warm-up: {options.warm_up:g} s, counted after it: {options.seconds:g} s")
     screen.print(shown(soaked), table_of(rows), sep="\n")
     path_kept = keep("soak", __doc__, vars(options), soaked, rows, options.output)
     screen.print(f"written: {path_kept}")

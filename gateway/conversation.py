@@ -119,6 +119,7 @@ class Conversation:
         session.say(report, self._worker.clock.monotonic_s())
 
     async def _subscribe(self, command: Subscribe) -> None:
+        asked_s = self._worker.clock.monotonic_s()
         self._check_count(command.channels)
         if command.rate not in RATES:
             raise CommandError("bad_rate", f"the rates are {', '.join(RATES)}")
@@ -129,6 +130,7 @@ class Conversation:
         self._check_room(wanted)
         await self._worker.open(wanted)
         comeback = Comeback(command.since or {}, plan.history_max)
+        await self._catch_up(wanted, comeback, asked_s)
         await self._recall(wanted, comeback)
         if self._session.closing is not None:
             return
@@ -146,6 +148,17 @@ class Conversation:
             self._tell(
                 topic, answers[topic.channel.name], now_s, is_new=topic.channel.name not in had
             )
+
+    async def _catch_up(
+        self, wanted: Sequence[Channel], comeback: Comeback, asked_s: float
+    ) -> None:
+        """One who comes from another worker may have heard more than this one: Redis knows."""
+        topics = self._worker.hub.topics
+        here = [topics[channel.name] for channel in wanted if self._worker.is_open(channel)]
+        unheard = [topic for topic in comeback.unheard(here) if topic.read_s < asked_s]
+        if unheard:
+            await self._worker.catch_up([topic.channel.name for topic in unheard])
+            comeback.unread.update(one.channel.name for one in unheard if one.read_s < asked_s)
 
     async def _recall(self, wanted: Sequence[Channel], comeback: Comeback) -> None:
         """Has read what one who comes back has missed, where it isn't at hand."""

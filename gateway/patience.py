@@ -4,7 +4,7 @@ there, unread. Here a standstill, however long, counts as one step.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -19,15 +19,16 @@ async def patience(limit_s: float) -> AsyncIterator[None]:
     steps_left = _STEPS
     next_step: asyncio.TimerHandle
 
-    def step() -> None:
+    # Given itself: one that knew itself by its name would be left to the garbage collector.
+    def step(again: Callable[..., None]) -> None:
         nonlocal steps_left, next_step
         steps_left -= 1
         if steps_left:
-            next_step = loop.call_later(limit_s / _STEPS, step)
+            next_step = loop.call_later(limit_s / _STEPS, again, again)
         else:
             limit.reschedule(loop.time())
 
-    next_step = loop.call_later(limit_s / _STEPS, step)
+    next_step = loop.call_later(limit_s / _STEPS, step, step)
     try:
         async with asyncio.timeout(None) as limit:
             yield

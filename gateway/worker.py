@@ -8,7 +8,7 @@ import logging
 import math
 import random
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
 from redis.asyncio import Redis
@@ -148,6 +148,11 @@ class Worker:
     async def recall(self, wanted: Mapping[str, int]) -> None:
         """Has channels' streams read after these seqs, if Redis answers in time."""
         await self._recaller.recall(wanted)
+
+    async def catch_up(self, names: Collection[str]) -> None:
+        """Has open channels read again of which a client has heard more than we have."""
+        if self.states.bus_is_live:
+            await self._opener.catch_up(names)
 
     def send_away(self, session: Session) -> None:
         """This process is going to end: says so to one session, which goes on until its turn.

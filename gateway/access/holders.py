@@ -105,10 +105,12 @@ class Holders:
         while True:
             stop_if_cancelled()
             await asyncio.sleep(self._settings.key_cache_s)
-            ended = await self._ended()
-            for session in list(self._hub.sessions):
-                if session.holder in ended:
-                    session.end(CLOSES["key_revoked"])
+            self._end_those_of(await self._ended())
+
+    def _end_those_of(self, ended: set[Holder]) -> None:
+        for session in list(self._hub.sessions):
+            if session.holder in ended:
+                session.end(CLOSES["key_revoked"])
 
     async def _ended(self) -> set[Holder]:
         holders = {session.holder for session in self._hub.sessions}
@@ -158,7 +160,10 @@ class Holders:
         """Sends what waited for a plan's messages per second, as these come back."""
         while True:
             await asyncio.sleep(_RELEASE_S)
-            now_s = self._clock.monotonic_s()
-            for session in list(self._hub.sessions):
-                if session.outbox.is_throttled:
-                    session.release(now_s)
+            self._release()
+
+    def _release(self) -> None:
+        now_s = self._clock.monotonic_s()
+        for session in list(self._hub.sessions):
+            if session.outbox.is_throttled:
+                session.release(now_s)

@@ -61,14 +61,20 @@ def sections_of(batch: Sequence[Message | Notice]) -> list[Section]:
 class Window:
     """Flushes in a row."""
 
-    __slots__ = ("_messages", "_messages_max", "_sections", "flushes")
+    __slots__ = ("_batches", "_messages", "_messages_max", "_sections")
 
     def __init__(self, messages_max: int = _WINDOW_MESSAGES) -> None:
         """It is closed once it has so many."""
         self._messages_max = messages_max
-        self.flushes: list[Flush] = []
+        # Not its flushes, which have it: together they would wait for the garbage collector.
+        self._batches: list[Sequence[Message | Notice]] = []
         self._messages = 0
         self._sections: list[Section] | None = None
+
+    @property
+    def flushes(self) -> int:
+        """How many it has."""
+        return len(self._batches)
 
     @property
     def is_closed(self) -> bool:
@@ -77,15 +83,14 @@ class Window:
 
     def add(self, batch: Sequence[Message | Notice], frames: bytes) -> "Flush":
         """To one that is not closed."""
-        flush = Flush(batch, frames, self)
-        self.flushes.append(flush)
+        self._batches.append(batch)
         self._messages += len(batch)
-        return flush
+        return Flush(batch, frames, self)
 
     def sections(self) -> list[Section]:
         """Of one that is closed; put together once."""
         if self._sections is None:
-            self._sections = sections_of([one for flush in self.flushes for one in flush.batch])
+            self._sections = sections_of([one for batch in self._batches for one in batch])
         return self._sections
 
 

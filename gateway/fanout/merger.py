@@ -73,7 +73,7 @@ class Merger:
         """Flushes in a row; where a whole window of them is there, as it was put together once."""
         for window, found in groupby(flushes, key=attrgetter("window")):
             some = list(found)
-            if window.is_closed and len(some) == len(window.flushes):
+            if window.is_closed and len(some) == window.flushes:
                 self._overwrite_sections(window.sections(), now_s)
             else:
                 batch = [one for flush in some for one in flush.batch]

@@ -60,3 +60,5 @@ class Hearing:
             if is_over:
                 self._listener.leave(code)
                 self._connection.end()
+                # They refer to each other: see StreamProtocol._let_go.
+                del self._listener, self._connection

@@ -53,6 +53,8 @@ class RequestProtocol(HttpToolsProtocol):
         self._stop_waiting()
         if self.abort_timer is not None:
             self.abort_timer.cancel()
+        # uvicorn lets it run on for one that was reset, and what is no more would be ended.
+        self._unset_keepalive_if_required()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -111,6 +113,8 @@ class RequestProtocol(HttpToolsProtocol):
     def handle_websocket_upgrade(self) -> None:
         self._stop_waiting()
         super().handle_websocket_upgrade()
+        # It is done with, and they refer to each other; uvicorn lets go only of one that is lost.
+        self.parser = None  # type: ignore[assignment]
 
     def timeout_keep_alive_handler(self) -> None:
         self._end()

@@ -42,7 +42,7 @@ class FrameSink:
     __slots__ = ("_connection", "descriptor", "is_leaving", "listener")
 
     def __init__(self, connection: "StreamProtocol") -> None:
-        self._connection = connection
+        self._connection: StreamProtocol | None = connection
         self.descriptor = -1
         self.is_leaving = False
         """The client has closed, or is gone."""
@@ -50,16 +50,24 @@ class FrameSink:
 
     async def hand_over(self, listener: Listener) -> None:
         """Returns at once. The listener hears what the application has not received yet."""
+        assert self._connection is not None
         self.listener = listener
         self._connection.hand_over(listener)
 
     def is_ready(self) -> bool:
-        return self._connection.writable.is_set()
+        connection = self._connection
+        return connection is not None and connection.writable.is_set()
 
     def write(self, frames: bytes) -> None:
         connection = self._connection
-        if not self.is_leaving and not connection.transport.is_closing():
-            connection.transport.write(frames)
+        if connection is None or self.is_leaving or connection.transport.is_closing():
+            return
+        connection.transport.write(frames)
 
     def close(self, row: CloseRow) -> None:
-        self._connection.say_goodbye(row.code, row.text)
+        if self._connection is not None:
+            self._connection.say_goodbye(row.code, row.text)
+
+    def let_go(self) -> None:
+        """The socket is gone, and nobody listens: what is asked of it from now on does nothing."""
+        self._connection = self.listener = None
