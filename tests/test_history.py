@@ -93,7 +93,7 @@ def fates_of(entries: list[Entry], after: int) -> list[str]:
 
 
 @given(steps=STEPS, back=st.integers(0, 400))
-@settings(max_examples=500)
+@settings(max_examples=200)
 @example([Step("publish", 60)] * 4 + [Step("recall", 60), Step("publish", 60)], 239)
 @example([Step("publish", 60)] * 3 + [Step("skip", 9), Step("recall", 60)], 5)
 @example([Step("lose"), Step("recall", 1)], 2)

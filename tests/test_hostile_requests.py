@@ -5,11 +5,14 @@ They are answered or cut off in bounded time, and never logged: they are nobody'
 
 import asyncio
 import contextlib
+import socket
+import struct
 
 import pytest
 import uvloop
 
 from gateway.server.half_open import HalfOpen
+from gateway.server.http import RequestProtocol
 from tests.gateway_server import GatewayServer
 from tests.raw_client import RawClient, raw_client, upgrade
 from tests.until import until
@@ -57,6 +60,19 @@ async def test_whoever_does_not_finish_a_request_is_cut_off(gateway: GatewayServ
                 assert await client.is_cut_off()
         await until(lambda: gateway.connections == 1, GONE_LIMIT_S)
         assert (await honest.ask("ping"))["type"] == "pong"
+
+
+async def test_one_that_was_reset_while_it_was_kept_is_done_with(gateway: GatewayServer) -> None:
+    async with raw_client(gateway, upgraded=False) as client:
+        await client.say(WHOLE)
+        assert (await client.head()).startswith(b"HTTP/1.1 200 ")
+        (kept,) = gateway.server.server_state.connections
+        assert isinstance(kept, RequestProtocol)
+        await until(lambda: kept.timeout_keep_alive_task is not None)
+        client.plain.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        client.plain.close()
+        await until(lambda: gateway.connections == 0)
+    assert kept.timeout_keep_alive_task is None
 
 
 async def test_an_address_that_keeps_many_waiting_has_less_time(gateway: GatewayServer) -> None:

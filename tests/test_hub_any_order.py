@@ -176,7 +176,7 @@ STEPS = st.lists(st.builds(Step, st.sampled_from(WHATS), st.integers(0, 3)), max
 
 
 @given(steps=STEPS, is_new=st.booleans(), is_joined=st.booleans())
-@settings(max_examples=1_500)
+@settings(max_examples=500)
 @example(steps=[Step("join"), Step("interrupt"), Step("publish", 3)], is_new=True, is_joined=True)
 @example(
     steps=[Step("join"), Step("interrupt"), Step("forget"), Step("publish")],

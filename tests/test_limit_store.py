@@ -56,7 +56,7 @@ async def admitted(url: str, rate: int, burst: int, seconds: float) -> Admitted:
 
 
 async def test_four_processes_admit_together_what_one_key_may(redis_url: str) -> None:
-    rate, burst, seconds = 200, 50, 6.0
+    rate, burst, seconds = 200, 50, 3.0
     each = await asyncio.gather(*(admitted(redis_url, rate, burst, seconds) for _ in range(4)))
     took_s = max(one.ended_s for one in each) - min(one.began_s for one in each)
     count, allowed = sum(one.count for one in each), rate * took_s + burst

@@ -123,7 +123,7 @@ def test_any_json_gives_events_or_a_parse_error(venue: str, value: object) -> No
 
 
 @pytest.mark.parametrize("venue", VENUES)
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_captured_frames_with_odd_values_give_events_or_a_parse_error(
     venue: str, data: st.DataObject

@@ -119,6 +119,25 @@ def test_a_refused_trade_is_missing_by_the_venue() -> None:
     assert not is_suspect(after)
 
 
+def test_what_is_missing_before_a_refused_trade_is_told_with_the_next() -> None:
+    judged = Judged()
+    judged.trade(1)
+    judged.trade(4, "NaN")
+    after = judged.trade(5)
+    assert after is not None
+    assert after.missing == Missing("venue", 3)
+
+
+def test_a_late_trade_that_is_refused_is_not_told_as_missing_twice() -> None:
+    judged = Judged()
+    judged.trade(1)
+    judged.trade(3)
+    judged.trade(2, "NaN")
+    after = judged.trade(4)
+    assert after is not None
+    assert after.missing is None
+
+
 def test_a_hole_is_blamed_on_who_made_it() -> None:
     judged = Judged()
     judged.trade(1)
@@ -218,7 +237,9 @@ TIMES = st.none() | st.integers(NOW_US - 10**7, NOW_US + 10**7) | st.integers(0,
 
 
 @given(
-    st.lists(st.tuples(st.integers(0, 30) | st.integers(0, 2**64), PRICES, PRICES, TIMES)),
+    st.lists(
+        st.tuples(st.integers(0, 30) | st.integers(0, 2**64), PRICES, PRICES, TIMES), max_size=30
+    ),
     st.sampled_from(["consecutive", "unique", "none"]),
 )
 def test_what_passes_can_be_a_price_and_what_does_not_is_counted(
@@ -238,7 +259,7 @@ def test_what_passes_can_be_a_price_and_what_does_not_is_counted(
     assert flagged == sum(judged.found[reason] for reason in set(RULES) - refused)
 
 
-@given(st.lists(st.tuples(PRICES, PRICES, st.none() | st.integers(0, 50), TIMES)))
+@given(st.lists(st.tuples(PRICES, PRICES, st.none() | st.integers(0, 50), TIMES), max_size=30))
 def test_what_passes_can_be_a_quote(
     quotes: list[tuple[str, str, int | None, int | None]],
 ) -> None:

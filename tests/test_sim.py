@@ -91,7 +91,7 @@ def test_digits_are_as_many_as_the_pairs_steps_and_trade_ids_count() -> None:
 def test_prices_move_but_stay_within_half_and_double() -> None:
     prices = [
         Decimal(tick.payload.bid)
-        for tick in ticks(200_000, symbols=1)
+        for tick in ticks(60_000, symbols=1)
         if isinstance(tick.payload, Quote)
     ]
     assert len(set(prices)) > 1_000

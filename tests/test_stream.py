@@ -212,7 +212,7 @@ async def test_hundreds_of_channels_are_opened_by_one_command(
     channels = [Channel("trade", "sim", f"C{at:04}-USD") for at in range(1_010)]
     await publish([tick for channel in channels for tick in trades(1, 1, channel)])
     async with (
-        gateway_on(redis_url, changed(bus_answer_limit_s=5.0)) as gateway,
+        gateway_on(redis_url, changed(bus_answer_limit_s=15.0)) as gateway,
         gateway.client() as client,
     ):
         accepted = await client.subscribe("trade:sim:*")

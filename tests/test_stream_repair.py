@@ -9,6 +9,7 @@ import uvloop
 from redis.asyncio import Redis
 
 from feeds.market.bus_names import DIRECTORY_KEY
+from feeds.settings import HistorySettings, PublisherSettings
 from gateway.settings import GatewaySettings
 from tests.conftest import RedisServer
 from tests.gateway_server import (
@@ -171,19 +172,21 @@ async def test_one_who_waits_since_before_the_first_message_gets_it_after_an_out
 
 
 async def test_more_than_the_history_holds_is_a_gap_of_the_bus_and_the_newest_come(
-    redis_server: RedisServer, publish: Publishing
+    redis_server: RedisServer,
 ) -> None:
-    await publish(trades(1, 1))
-    async with proxy_to(redis_server.socket) as proxy, gateway_through(proxy) as (_, client):
-        proxy.is_refusing = True
-        proxy.cut()
-        await client.state(BTC.name, "stale")
-        await publish(trades(2, 3_000))
-        proxy.is_refusing = False
-        gap = await client.hear_until(lambda told: told.get("type") == "gap")
-        assert (gap["from"], gap["by"]) == (2, "bus")
-        assert gap["to"] <= 2_000
-        await client.hear_whole(gap["to"] + 1, 3_000)
+    a_thousand = PublisherSettings(history=HistorySettings(trade_s=0.0))
+    async with publishing_on(redis_server.url, a_thousand) as publish:
+        await publish(trades(1, 1))
+        async with proxy_to(redis_server.socket) as proxy, gateway_through(proxy) as (_, client):
+            proxy.is_refusing = True
+            proxy.cut()
+            await client.state(BTC.name, "stale")
+            await publish(trades(2, 3_000))
+            proxy.is_refusing = False
+            gap = await client.hear_until(lambda told: told.get("type") == "gap")
+            assert (gap["from"], gap["by"]) == (2, "bus")
+            assert gap["to"] <= 2_000
+            await client.hear_whole(gap["to"] + 1, 3_000)
 
 
 async def test_chopped_bytes_of_redis_are_the_same_messages(
@@ -241,8 +244,7 @@ async def test_asking_for_unknown_channels_while_redis_is_away_ends_nobody(
         async with gateway.client() as client:
             await client.subscribe(BTC.name)
             redis_server.kill()
-            async with asyncio.timeout(2 * QUICK.bus_answer_limit_s):
-                ack = await client.ask("subscribe", channels=["trade:sim:NEW-USD"])
+            ack = await client.ask("subscribe", channels=["trade:sim:NEW-USD"])
             assert ack["err"][0]["retry"] is True
             assert (await client.ask("ping"))["type"] == "pong"
             redis_server.start()

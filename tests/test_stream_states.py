@@ -84,12 +84,12 @@ async def test_a_feed_is_listened_to_for_as_long_as_somebody_watches_its_channel
 ) -> None:
     await publish(trades(1, 1))
     await publish.status("sim", LIVE)
-    settings = changed(channel_linger_s=0.1, feed_silence_limit_s=0.6)
+    settings = changed(channel_linger_s=0.1, feed_silence_limit_s=1.5)
     async with gateway_on(redis_url, settings) as gateway, gateway.client() as client:
         async with beating(publish):
             await client.subscribe(BTC.name)
             with pytest.raises(TimeoutError):
-                async with asyncio.timeout(1.5):
+                async with asyncio.timeout(2.5):
                     await client.state(BTC.name, "stale")
         assert (await client.state(BTC.name, "stale"))["by"] == "feed"
 

@@ -250,7 +250,9 @@ def gunzipped(body: bytes) -> bytes:
 def test_nothing_of_it_is_loaded_where_nothing_is_traced() -> None:
     # (redis-py loads parts of OpenTelemetry wherever it is installed.)
     ours = {"gateway.telemetry.tracing", "feeds.tracing", "opentelemetry.exporter"}
-    script = f"import sys, gateway.cli; assert not {ours!r} & sys.modules.keys()"
+    commands = "gateway.commands"
+    loaded = f"gateway.cli, {commands}.feeds_process, {commands}.worker_process"
+    script = f"import sys, {loaded}; assert not {ours!r} & sys.modules.keys()"
     subprocess.run([sys.executable, "-c", script], check=True, cwd=Path(__file__).parents[1])
 
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def until(found: Callable[[], T], limit_s: float = 10.0) -> T:
+async def until(found: Callable[[], T], limit_s: float = 20.0) -> T:
     """What `found` returns, once that is true."""
     async with asyncio.timeout(limit_s):
         while not (result := found()):  # noqa: ASYNC110 - there is no event

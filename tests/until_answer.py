@@ -7,7 +7,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-async def until_answer(ask: Callable[[], Awaitable[T]], limit_s: float = 10.0) -> T:
+async def until_answer(ask: Callable[[], Awaitable[T]], limit_s: float = 20.0) -> T:
     """What `ask` answers, once that is true."""
     async with asyncio.timeout(limit_s):
         while not (answer := await ask()):  # noqa: ASYNC110 - there is no event

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from feeds.market import Tick
 
-DEADLINE_S = 10.0
+DEADLINE_S = 20.0
 """Longer than anything here takes; only a failing test waits so long."""
 
 

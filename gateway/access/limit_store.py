@@ -83,7 +83,7 @@ class LimitStore:
             self._quiet_until_s = self._clock.monotonic_s() + _RETRY_S
             if not self._is_away:
                 _log.warning(
-                    "limits are local until Redis is back (%s)", error or type(error).__name__
+                    "limits are local until Redis is back (%s)", str(error) or type(error).__name__
                 )
             self._is_away = True
             raise

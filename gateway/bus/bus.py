@@ -22,6 +22,7 @@ from gateway.bus.listener import Batch, Listener
 from gateway.bus.readings import begin_epochs, read_heads
 from gateway.cancelling import stop_if_cancelled
 from gateway.fanout.topic import Head
+from gateway.patience import patience
 
 _log = logging.getLogger(__name__)
 
@@ -79,13 +80,14 @@ class Bus:
         while True:
             stop_if_cancelled()
             try:
-                async with asyncio.timeout(min(_ATTEMPT_LIMIT_S, self._silence_limit_s)):
+                async with patience(min(_ATTEMPT_LIMIT_S, self._silence_limit_s)):
                     listener = await self._connect()
                 await self._listen(listener)
             except (OSError, RedisError, TimeoutError) as error:
                 if not self._is_away:
                     self._is_away = True
-                    _log.warning("redis is away (%s); trying again", error or type(error).__name__)
+                    reason = str(error) or type(error).__name__
+                    _log.warning("redis is away (%s); trying again", reason)
             finally:
                 if self._listener is not None:
                     self._listener.abort()

@@ -15,6 +15,7 @@ from feeds.market import Clock
 from feeds.market.bus_names import DIRECTORY_KEY
 from gateway.bus.directory import Directory
 from gateway.cancelling import stop_if_cancelled
+from gateway.patience import patience
 
 _REFRESH_S: Final = 5.0
 _FRESH_S: Final = 0.25
@@ -57,7 +58,7 @@ class DirectoryReader:
         asked_s = self._clock.monotonic_s()
         # Where Redis gives no answer, what was known is still valid; the rest is to be retried.
         with contextlib.suppress(RedisError, OSError, TimeoutError):
-            async with asyncio.timeout(self._answer_limit_s), self._reading:
+            async with patience(self._answer_limit_s), self._reading:
                 if self._directory.refreshed_s < asked_s:
                     # Waited for, not left out: a channel may have begun since the last reading.
                     age_s = self._clock.monotonic_s() - self._directory.refreshed_s
@@ -66,7 +67,7 @@ class DirectoryReader:
 
     async def read(self) -> None:
         """Raises RedisError, OSError and TimeoutError."""
-        async with asyncio.timeout(self._answer_limit_s):
+        async with patience(self._answer_limit_s):
             await self._read()
 
     async def _read(self) -> None:

@@ -4,8 +4,9 @@ One reading at a time, of many channels at once: a crowd that comes back costs R
 """
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
 from redis.exceptions import RedisError
@@ -15,10 +16,13 @@ from gateway.bus.bus import Bus
 from gateway.cancelling import stop_if_cancelled
 from gateway.fanout.hub import Hub
 from gateway.fanout.topic import Head
+from gateway.patience import patience
 
 _log = logging.getLogger(__name__)
 
 OPEN_AT_ONCE_MAX: Final = 500
+_REST_S: Final = 0.1
+"""Between two readings of a channel because of what clients say, however many do."""
 
 
 class Opener:
@@ -41,13 +45,17 @@ class Opener:
         self._opening: dict[str, asyncio.Future[bool]] = {}
         self._to_open: list[str] = []
         self._to_mend: set[str] = set()
+        self._mended: dict[str, asyncio.Future[None]] = {}
+        """Done when a channel was read again, or could not be: shared by all who wait for it."""
         self._wake = asyncio.Event()
 
     async def open(self, channels: Iterable[Channel]) -> None:
         """Waits, bounded, until the hub hears them; `is_open` tells which it does."""
         waits = {self.begin(channel) for channel in channels if self._is_closed(channel)}
         if waits:
-            await asyncio.wait(waits, timeout=self._answer_limit_s)
+            with contextlib.suppress(TimeoutError):
+                async with patience(self._answer_limit_s):
+                    await asyncio.wait(waits)
 
     def is_open(self, channel: Channel) -> bool:
         """Whether the hub hears the channel, and knows where it is."""
@@ -72,6 +80,18 @@ class Opener:
         if self._to_mend:
             self._wake.set()
 
+    async def catch_up(self, names: Collection[str]) -> None:
+        """Waits, bounded, until open channels were read again: somebody may have heard more of
+        them, by another worker, than this one."""
+        loop, topics = asyncio.get_running_loop(), self._hub.topics
+        read_s = max((topics[name].read_s for name in names if name in topics), default=0.0)
+        await asyncio.sleep(read_s + _REST_S - self._clock.monotonic_s())
+        waits = [self._mended.setdefault(name, loop.create_future()) for name in names]
+        self.mend(names)
+        with contextlib.suppress(TimeoutError):
+            async with patience(self._answer_limit_s):
+                await asyncio.wait(waits)
+
     async def resume_all(self) -> None:
         """After the bus came back: what came between is read for every open channel.
 
@@ -79,7 +99,7 @@ class Opener:
         """
         names = list(self._hub.topics)
         for start in range(0, len(names), OPEN_AT_ONCE_MAX):
-            async with asyncio.timeout(self._answer_limit_s):
+            async with patience(self._answer_limit_s):
                 await self._resume(names[start : start + OPEN_AT_ONCE_MAX], self._bus.connection)
 
     async def run(self) -> None:
@@ -101,12 +121,13 @@ class Opener:
 
     async def _try(self, names: Sequence[str]) -> bool:
         try:
-            async with asyncio.timeout(self._answer_limit_s):
+            async with patience(self._answer_limit_s):
                 await self._bus.subscribe(names)
                 connection = self._bus.connection
                 await self._resume(names, connection)
         except (RedisError, OSError, TimeoutError) as error:
-            _log.warning("channels can't be opened (%s) count=%d", error, len(names))
+            reason = str(error) or type(error).__name__
+            _log.warning("channels can't be opened (%s) count=%d", reason, len(names))
             self._bus.unsubscribe(names)
             for name in names:
                 self._hub.close(name)
@@ -115,15 +136,24 @@ class Opener:
 
     async def _mend(self) -> None:
         """Where that fails, the bus is away or about to be: its return reads all channels again."""
-        names, self._to_mend = self._to_mend & self._hub.topics.keys(), set()
-        if not names:
-            return
+        wanted, self._to_mend = self._to_mend, set()
+        waits = [self._mended.pop(name) for name in sorted(self._mended.keys() & wanted)]
+        names = sorted(wanted & self._hub.topics.keys())
+        if names:
+            await self._read_again(names)
+        for wait in waits:
+            wait.set_result(None)
+
+    async def _read_again(self, names: Sequence[str]) -> None:
+        for name in names:
+            self._hub.hold(name)
         connection = self._bus.connection
         try:
-            async with asyncio.timeout(self._answer_limit_s):
-                await self._resume(sorted(names), connection)
+            async with patience(self._answer_limit_s):
+                await self._resume(names, connection)
         except (RedisError, OSError, TimeoutError) as error:
-            _log.warning("a hole can't be mended yet (%s) channels=%d", error, len(names))
+            reason = str(error) or type(error).__name__
+            _log.warning("a hole can't be mended yet (%s) channels=%d", reason, len(names))
             if self._bus.connection == connection:
                 self._bus.reconnect()
 

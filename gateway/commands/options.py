@@ -9,7 +9,7 @@ from typing import Final
 
 import click
 
-from gateway.commands.redis_access import gateway_url_of
+from gateway.commands.gateway_access import gateway_url_of
 from gateway.commands.settings import Settings, settings_from, write_settings_help
 
 Command = Callable[..., None]

@@ -24,10 +24,9 @@ from feeds.run import run_replay
 from feeds.venue_feed import VenueFeed
 from gateway.commands.failure import STATUS_MISTAKE, CommandFailure
 from gateway.commands.options import seconds_option, symbol_option, with_settings
-from gateway.commands.processes import leave
 from gateway.commands.redis_access import redis_url_of
 from gateway.commands.settings import Settings
-from gateway.commands.stopping import stopping_event
+from gateway.commands.stopping import leave, stopping_event
 from gateway.telemetry.logs import begin_log
 
 _FLUSH_S: Final = 1.0

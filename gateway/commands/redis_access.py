@@ -16,7 +16,6 @@ from redis.exceptions import RedisError
 from gateway.commands.failure import CommandFailure
 from gateway.commands.settings import Settings
 from gateway.processes.embedded_redis import DIRECTORY_PREFIX, EmbeddedRedis, brief_redis, save
-from gateway.processes.listening import url_of
 from gateway.processes.running import find_running, locked, take_left_behind
 
 ANSWER_LIMIT_S: Final = 3.0
@@ -102,15 +101,6 @@ def redis_url_of(settings: Settings) -> str:
             "there is no Redis to work with: set REDIS_URL, or start everything with `tickgate run`"
         )
     return running.redis_url
-
-
-def gateway_url_of(settings: Settings) -> str:
-    """The running Tickgate's gateway, else where the settings put one."""
-    running = find_running(Path(settings.data_dir))
-    if running is not None:
-        return running.gateway_url
-    scheme = "https" if settings.tls.cert else "http"
-    return url_of(settings.gateway.host, settings.gateway.port, scheme)
 
 
 def without_secrets(url: str) -> str:

@@ -1,9 +1,15 @@
 """Being asked to end: Ctrl-C, SIGTERM, the terminal closed; or to read a file again: SIGHUP."""
 
 import asyncio
+import contextlib
+import logging
 import os
 import signal
+import sys
 from collections.abc import Callable
+from typing import NoReturn
+
+from gateway.processes.child_process import hear_hang_ups
 
 
 def on_stop(action: Callable[[], None], reread: Callable[[], None] | None = None) -> None:
@@ -32,6 +38,7 @@ def on_stop(action: Callable[[], None], reread: Callable[[], None] | None = None
         loop.add_signal_handler(signal.SIGHUP, hang_up)
     elif ends:
         loop.add_signal_handler(signal.SIGHUP, action)
+    hear_hang_ups()
 
 
 def stopping_event() -> asyncio.Event:
@@ -39,6 +46,19 @@ def stopping_event() -> asyncio.Event:
     stopping = asyncio.Event()
     on_stop(stopping.set)
     return stopping
+
+
+def leave() -> NoReturn:
+    """Ends the process, with status 0, and waits for no thread.
+
+    A cancelled look-up of a name goes on in one, and closing a loop waits for it: with a name
+    server that doesn't answer, for long.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    logging.shutdown()
+    os._exit(0)
 
 
 def _has_terminal() -> bool:

@@ -1,7 +1,12 @@
-"""EDGE: a process of a supervisor: started so that it can't outlive us, asked to end, killed."""
+"""EDGE: a process of a supervisor: started so that it can't outlive us, asked to end, killed.
+
+SIGHUP, which asks one that serves to read a file again, would end one that is still loading: it
+waits for each until that has called `hear_hang_ups`.
+"""
 
 import asyncio
 import contextlib
+import signal
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -37,14 +42,24 @@ async def start(child: Child, ready: int | None = None) -> Process:
     environment = dict(child.environment)
     if ready is not None:
         environment[READY_VARIABLE] = str(ready)
-    return await asyncio.create_subprocess_exec(
-        *ended_with_us(child.command),
-        env=environment,
-        stdin=DEVNULL,
-        # A session of its own: Ctrl-C reaches only us, and we end the children in order.
-        start_new_session=True,
-        pass_fds=() if ready is None else (ready,),
-    )
+    # The child inherits it: it is forked before this coroutine first waits, and so beside no other.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    try:
+        return await asyncio.create_subprocess_exec(
+            *ended_with_us(child.command),
+            env=environment,
+            stdin=DEVNULL,
+            # A session of its own: Ctrl-C reaches only us, and we end the children in order.
+            start_new_session=True,
+            pass_fds=() if ready is None else (ready,),
+        )
+    finally:
+        hear_hang_ups()
+
+
+def hear_hang_ups() -> None:
+    """Whoever handles SIGHUP gets it from now on, and the one that has waited."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
 
 
 async def end(process: Process, limit_s: float) -> bool:

@@ -321,5 +321,5 @@ async def test_it_ends_in_time_though_the_venue_ignores_the_close(
         side = await live(server, sink)
         side.stop_reading()
         leaving_s = time.monotonic()
-    assert time.monotonic() - leaving_s < 3.0
+    assert time.monotonic() - leaving_s < 9.0, "the library waits for 10 s"
     side.cut()

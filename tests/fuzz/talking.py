@@ -23,10 +23,11 @@ from gateway.access.key_store import KeyStore
 from gateway.access.plans import PLANS, Plan
 from gateway.server.rules import RuledProtocol
 from gateway.server.websocket import StreamProtocol
+from gateway.settings import GatewaySettings
 from tests.conftest import RedisServer
 from tests.fuzz.commands import json_command, msgpack_command
 from tests.fuzz.found import Found
-from tests.gateway_server import QUICK, changed, gateway_on, publishing_on
+from tests.gateway_server import gateway_on, publishing_on
 from tests.stream_client import DEADLINE_S, Client, client_of
 from tests.ticks import BTC, ETH, quote, trades
 
@@ -71,7 +72,9 @@ class Faults(logging.Handler):
 
 @asynccontextmanager
 async def _talking(encoding: str) -> AsyncIterator[Client]:
-    settings = changed(QUICK, bad_messages_max=10**9, refused_commands_max=10**9, slow_limit_s=60.0)
+    settings = GatewaySettings(
+        bad_messages_max=10**9, refused_commands_max=10**9, slow_limit_s=60.0
+    )
     faults = Faults()
     with tempfile.TemporaryDirectory(prefix="tg-") as directory, faults.heard_here():
         server = RedisServer(Path(directory))
