@@ -1,22 +1,12 @@
-// The key: from the link's fragment, which no browser sends to any server, or from a form.
-// It is kept in memory alone: not in the address, not in storage, not in a cookie.
+// The form that asks for a key, where the link brought none along in its fragment, which no browser
+// sends to any server. A key is kept in memory alone: not in the address, in storage or a cookie.
 
-import { h } from "./dom.js";
-
-/** Takes it out of the address, so that it stands in no history; null where there is none. */
-export function keyFromAddress() {
-  const found = /^#key=([^&/]+)/.exec(location.hash);
-  if (found === null) return null;
-  history.replaceState(null, "", location.pathname + location.search);
-  try {
-    return decodeURIComponent(found[1]);
-  } catch {
-    return null;
-  }
-}
+import { h, overlay } from "./dom.js";
+import { dress } from "./later.js";
 
 /** Asks until something is given. `problem` says why it is asked again. */
 export function ask(problem = "") {
+  dress();
   return new Promise((give) => {
     const input = h("input", {
       type: "password",
@@ -34,7 +24,7 @@ export function ask(problem = "") {
           event.preventDefault();
           const key = input.value.trim();
           if (key === "") return;
-          dialog.remove();
+          close();
           give(key);
         },
       },
@@ -51,7 +41,7 @@ export function ask(problem = "") {
       ),
     );
     const dialog = h("div", { class: "veil" }, form);
-    document.body.append(dialog);
+    const close = overlay(dialog);
     input.focus();
   });
 }

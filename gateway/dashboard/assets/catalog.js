@@ -6,7 +6,11 @@ const RANKS = ["BTC", "ETH", "SOL", "XRP", "BNB", "DOGE", "ADA", "AVAX", "LINK",
 const QUOTES = ["USD", "USDT", "USDC", "EUR"];
 export const CONSOLIDATED = "agg";
 
-const compare = new Intl.Collator("en", { numeric: true }).compare;
+/** A venue as people are told of it. */
+export const venueName = (venue) => (venue === CONSOLIDATED ? "consolidated" : venue);
+
+/** By code points: a collator would take longer to come up than all names to be sorted. */
+const compare = (one, other) => (one < other ? -1 : one > other ? 1 : 0);
 
 export class Catalog {
   #names = new Set();

@@ -3,10 +3,10 @@
 import { h, write } from "./dom.js";
 import { clockTime, digits } from "./format.js";
 import { colour, isStill, onTheme } from "./look.js";
+import { Marks } from "./marks.js";
 
 const LIBRARY = "/assets/vendor/lightweight-charts.mjs";
 const CANDLES_MAX = 1_500;
-const MARKERS_MAX = 60;
 const HISTORY = 500;
 
 export const INTERVALS = ["1s", "1m", "5m", "15m", "1h", "4h", "1d"];
@@ -25,7 +25,7 @@ export class CandleChart {
   #chart = null;
   #series = null;
   #volume = null;
-  #markers = null;
+  #marks = new Marks();
   #candles = new Map(); // start in seconds -> message
   #last = 0;
   #fresh = []; // what came since the last paint
@@ -33,13 +33,28 @@ export class CandleChart {
   #precision = -1;
   #isOver = false;
 
-  constructor(app) {
+  constructor(app, market) {
     this.app = app;
     this.channel = null;
     this.legend = h("p", { class: "legend" });
-    this.plot = h("div", { class: "plot" });
+    // Canvases say nothing to who can't see them: the legend does, and the tip does.
+    this.plot = h("div", { class: "plot", "aria-hidden": "true" });
     this.empty = h("p", { class: "empty" }, "waiting for candles");
-    this.node = h("div", { class: "chart" }, this.legend, this.plot, this.empty);
+    const room = h("div", { class: "room" }, this.plot, this.#marks.tip);
+    this.node = h(
+      "div",
+      {
+        class: "chart",
+        role: "group",
+        tabindex: 0,
+        "aria-label": `Candles of ${market}: left and right tell its signals`,
+        onkeydown: (event) => this.#pressed(event),
+        onblur: () => this.#marks.leave(),
+      },
+      this.legend,
+      room,
+      this.empty,
+    );
     this.endTheme = onTheme(() => this.#colours());
   }
 
@@ -73,6 +88,11 @@ export class CandleChart {
 
   paint() {
     if (this.#chart === null || this.#fresh.length === 0) return;
+    this.#takeIn();
+    this.#marks.follow();
+  }
+
+  #takeIn() {
     const fresh = this.#fresh;
     this.#fresh = [];
     let isOld = this.#candles.size === 0;
@@ -128,15 +148,15 @@ export class CandleChart {
   }
 
   #layMarkers() {
-    if (this.#markers === null || this.#candles.size === 0) return;
-    const step = SECONDS[this.interval];
+    if (this.#chart === null || this.#candles.size === 0) return;
     const first = this.#candles.keys().next().value;
-    const marks = this.#signals
-      .map((signal) => ({ signal, time: Math.floor(signal.at / 1e6 / step) * step }))
-      .filter(({ time }) => time >= first && time <= this.#last)
-      .slice(0, MARKERS_MAX)
-      .sort((one, other) => one.time - other.time);
-    this.#markers.setMarkers(marks.map(({ signal, time }) => marker(signal, time)));
+    this.#marks.lay(this.#signals, SECONDS[this.interval], first, this.#last);
+  }
+
+  #pressed(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || !this.#marks.key(event.key)) return;
+    event.preventDefault();
+    event.stopPropagation(); // Or the page would take the key, too.
   }
 
   #make() {
@@ -163,7 +183,9 @@ export class CandleChart {
     });
     this.#chart.priceScale("volume").applyOptions({ scaleMargins: { top: 0.82, bottom: 0 } });
     this.#series.priceScale().applyOptions({ scaleMargins: { top: 0.08, bottom: 0.22 } });
-    this.#markers = createSeriesMarkers(this.#series, []);
+    const markers = createSeriesMarkers(this.#series, []);
+    const height = (time) => Number(this.#candles.get(time)?.high);
+    this.#marks.attach(this.#chart, this.#series, markers, height);
     this.#chart.subscribeCrosshairMove(({ time }) => {
       this.#tellLegend(this.#candles.get(time) ?? this.#candles.get(this.#last));
     });
@@ -241,12 +263,4 @@ function bar(candle) {
     low: Number(low),
     close: Number(close),
   };
-}
-
-function marker({ model, direction }, time) {
-  if (direction === "bull")
-    return { time, position: "belowBar", shape: "arrowUp", color: colour("up"), text: model };
-  if (direction === "bear")
-    return { time, position: "aboveBar", shape: "arrowDown", color: colour("down"), text: model };
-  return { time, position: "aboveBar", shape: "circle", color: colour("dim"), text: "" };
 }

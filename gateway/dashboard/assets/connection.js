@@ -1,6 +1,7 @@
 // One client of the public protocol: a ticket, a WebSocket, and its return as the close code says.
 
 import { now, ServerClock } from "./clock.js";
+import { openStream } from "./opening.js";
 import { Positions } from "./positions.js";
 import { Subscriptions } from "./subscriptions.js";
 
@@ -8,7 +9,6 @@ const PING_MS = 5_000;
 const FIRST_PINGS_MS = 300; // The first few come quickly: the clocks are compared by them.
 const STEADY_MS = 10_000;
 const STOPS = new Set([1002, 1003, 1007, 1008, 1009]);
-const OPEN_LIMIT_MS = 10_000;
 
 /** What a close code asks for: 4000-4099 stop, 4100-4199 back off, all else come back. */
 export function nextAfter(code) {
@@ -26,6 +26,7 @@ export function pauseMs(next, failures) {
 export class Connection {
   #key;
   #listener;
+  #begun;
   #socket = null;
   #failures = 0;
   #timers = new Set();
@@ -37,10 +38,12 @@ export class Connection {
   /**
    * `listener` has `data(message, arrivedMs)`, `told(message)` for announcements,
    * `missed({ch, from, to, by})`, `refused(text)` for a key that is none, and `changed()`.
+   * `begun`: of `openStream`, where it was called already.
    */
-  constructor(key, listener) {
+  constructor(key, listener, begun = null) {
     this.#key = key;
     this.#listener = listener;
+    this.#begun = begun;
     this.positions = new Positions();
     this.clock = new ServerClock();
     this.subscriptions = new Subscriptions((command) => this.#send(command), this.positions);
@@ -76,17 +79,17 @@ export class Connection {
     this.#clearTimers();
     this.againMs = 0;
     this.#listener.changed();
+    const begun = this.#begun ?? openStream(this.#key);
+    this.#begun = null;
+    let opened;
     try {
-      const answer = await fetch("/v1/tickets", {
-        method: "POST",
-        headers: { "X-API-Key": this.#key },
-        signal: AbortSignal.timeout(OPEN_LIMIT_MS),
-      });
-      if (answer.ok) this.#connect((await answer.json()).ticket);
-      else await this.#noTicket(answer);
+      opened = await begun;
     } catch {
       this.#lost(0, "the gateway can’t be reached", "come_back");
+      return;
     }
+    if (opened.socket) this.#take(opened);
+    else await this.#noTicket(opened.answer);
   }
 
   async #noTicket(answer) {
@@ -100,18 +103,17 @@ export class Connection {
     this.#lost(answer.status, text, answer.status === 429 ? "back_off" : "come_back", waitMs);
   }
 
-  #connect(ticket) {
-    const address = new URL("/v1/stream", location.href);
-    address.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-    address.searchParams.set("ticket", ticket);
-    const socket = new WebSocket(address, "tickgate.v1.json");
+  #take({ socket, events }) {
     this.#socket = socket;
     this.#heardMs = performance.now();
-    socket.onmessage = ({ data }) => this.#heard(data);
-    socket.onclose = ({ code, reason }) => {
+    const heard = ({ data }) => this.#heard(data);
+    const closed = ({ code, reason }) => {
       if (this.#socket === socket) this.#lost(code, reason, nextAfter(code));
     };
+    socket.onmessage = heard;
+    socket.onclose = closed;
     this.#every(1_000, () => this.#watch());
+    for (const event of events) (event.type === "close" ? closed : heard)(event);
   }
 
   #heard(text) {
@@ -161,6 +163,8 @@ export class Connection {
         break;
     }
     this.#listener.told(message);
+    // Last: only who knows the limits knows what is wanted.
+    if (message.type === "welcome") this.subscriptions.opened();
   }
 
   #welcomed(message) {
@@ -172,7 +176,6 @@ export class Connection {
     this.#after(STEADY_MS, () => {
       if (this.#failures === failures) this.#failures = 0;
     });
-    this.subscriptions.opened();
     for (let n = 0; n < 4; n += 1) this.#after(n * FIRST_PINGS_MS, () => this.#ping());
     this.#every(PING_MS, () => this.#ping());
   }
@@ -210,7 +213,7 @@ export class Connection {
     if (this.state === "open") this.lostMs = now();
     this.#failures += 1;
     const waitMs = Math.max(leastMs, pauseMs(next, this.#failures));
-    this.#become("reconnecting", reason || "the connection was lost", code);
+    this.#become("reconnecting", reason || "the connection to the gateway was lost", code);
     this.againMs = now() + waitMs;
     this.#after(waitMs, () => this.#open());
     this.#listener.changed();

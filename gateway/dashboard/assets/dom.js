@@ -27,6 +27,19 @@ export function setAttribute(node, name, value) {
   else if (node.getAttribute(name) !== value) node.setAttribute(name, value);
 }
 
+/** Lays a node over the page, which nothing reaches meanwhile; gives the way to end that. */
+export function overlay(node) {
+  const below = [...document.body.children];
+  const before = document.activeElement;
+  for (const one of below) one.inert = true;
+  document.body.append(node);
+  return () => {
+    node.remove();
+    for (const one of below) one.inert = false;
+    before?.focus?.({ preventScroll: true });
+  };
+}
+
 export function clear(node) {
   node.replaceChildren();
   return node;

@@ -1,5 +1,6 @@
 // How everything does: feeds, each hop's latency, what was missed and by whom, limits used.
 
+import { venueName } from "./catalog.js";
 import { now } from "./clock.js";
 import { h, setAttribute, write } from "./dom.js";
 import { bytes, clockTime, compact, digits, duration, plural } from "./format.js";
@@ -15,7 +16,7 @@ const SERIES = [
   { label: "p99", colour: "lagging" },
 ];
 
-export class HealthPage {
+export class Page {
   #feeds = new Map();
   #gapsShown = -1;
   #askedMs = -Infinity;
@@ -94,7 +95,12 @@ export class HealthPage {
       h(
         "div",
         { class: "scroll" },
-        h("table", { class: "feeds" }, h("thead", {}, h("tr", {}, ...head)), this.feeds),
+        h(
+          "table",
+          { class: "feeds", "aria-label": "Feeds" },
+          h("thead", {}, h("tr", {}, ...head)),
+          this.feeds,
+        ),
       ),
     );
   }
@@ -110,7 +116,12 @@ export class HealthPage {
       h(
         "div",
         { class: "scroll" },
-        h("table", { class: "gaps" }, h("thead", {}, h("tr", {}, ...head)), this.gaps),
+        h(
+          "table",
+          { class: "gaps", "aria-label": "What was missed" },
+          h("thead", {}, h("tr", {}, ...head)),
+          this.gaps,
+        ),
       ),
       this.noGaps,
     );
@@ -146,7 +157,7 @@ export class HealthPage {
         h(
           "tr",
           {},
-          h("th", { scope: "row", class: "left" }, venue),
+          h("th", { scope: "row", class: "left" }, venueName(venue)),
           h("td", { class: "left" }, row.lamp),
           row.since,
           row.rate,

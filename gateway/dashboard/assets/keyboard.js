@@ -1,6 +1,7 @@
 // Everything by keyboard: the help says what, and is made of the same table.
 
-import { h, isTyping } from "./dom.js";
+import { h, isTyping, overlay } from "./dom.js";
+import { dress } from "./later.js";
 import { switchTheme } from "./look.js";
 
 const GOES = {
@@ -17,6 +18,7 @@ const HELP = [
   ["g s", "Go to the signals"],
   ["g h", "Go to health"],
   ["1 … 7", "A pair’s interval, from 1s to 1d"],
+  ["← →", "On its chart: from signal to signal"],
   ["t", "Dark or light"],
   ["?", "This help"],
 ];
@@ -25,6 +27,7 @@ const SECOND_KEY_MS = 1_200;
 export class Keyboard {
   #goMs = -Infinity;
   #help = null;
+  #close = null;
 
   constructor(app) {
     this.app = app;
@@ -36,6 +39,7 @@ export class Keyboard {
       this.#closeHelp();
       return;
     }
+    dress();
     const rows = HELP.map(([keys, text]) =>
       h(
         "div",
@@ -73,13 +77,14 @@ export class Keyboard {
       { class: "veil", onclick: (event) => event.target === this.#help && this.#closeHelp() },
       box,
     );
-    document.body.append(this.#help);
+    this.#close = overlay(this.#help);
     close.focus();
   }
 
   #closeHelp() {
-    this.#help?.remove();
     this.#help = null;
+    this.#close?.();
+    this.#close = null;
   }
 
   #pressed(event) {

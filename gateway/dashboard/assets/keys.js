@@ -154,7 +154,7 @@ class KeysPage {
       h(
         "div",
         { class: "scroll" },
-        h("table", {}, h("thead", {}, h("tr", {}, ...head)), this.body),
+        h("table", { "aria-label": "Keys" }, h("thead", {}, h("tr", {}, ...head)), this.body),
       ),
       this.empty,
     );

@@ -2,6 +2,7 @@
 
 import { h } from "./dom.js";
 import { colour, onTheme } from "./look.js";
+import Plot from "./vendor/uplot.mjs";
 
 const HEIGHT = 130;
 
@@ -37,20 +38,20 @@ export class Lines {
   }
 
   #make() {
-    if (this.box.clientWidth === 0 || this.#data === null || globalThis.uPlot === undefined) return;
+    if (this.box.clientWidth === 0 || this.#data === null) return;
     const axis = {
       stroke: colour("dim"),
       grid: { stroke: colour("line"), width: 1 },
       ticks: { show: false },
       font: "11px system-ui",
     };
-    this.#plot = new globalThis.uPlot(
+    this.#plot = new Plot(
       {
         width: this.box.clientWidth,
         height: HEIGHT,
         cursor: { show: false },
         legend: { show: false },
-        tzDate: (seconds) => globalThis.uPlot.tzDate(new Date(seconds * 1_000), "Etc/UTC"),
+        tzDate: (seconds) => Plot.tzDate(new Date(seconds * 1_000), "Etc/UTC"),
         scales: {
           x: { time: true },
           y: { range: (_, low, high) => [Math.min(0, low ?? 0), Math.max(high ?? 1, 0.001) * 1.1] },

@@ -1,19 +1,16 @@
 // The dashboard: joins the connection, what was heard, and the pages.
 
-import { ask, keyFromAddress } from "./ask.js";
 import { Catalog } from "./catalog.js";
 import { now } from "./clock.js";
 import { Connection } from "./connection.js";
 import { Discovery } from "./discovery.js";
-import { isTyping } from "./dom.js";
 import { Painter } from "./frame.js";
-import { HealthPage } from "./health.js";
 import { Keyboard } from "./keyboard.js";
+import { fetchSoon, moduleOf } from "./later.js";
 import { Market } from "./market.js";
-import { PairPage } from "./pair.js";
+import { opening } from "./opening.js";
 import { Rest } from "./rest.js";
 import { Shell } from "./shell.js";
-import { SignalsPage } from "./signals.js";
 import { Watchlist } from "./watchlist.js";
 
 const SLOW_AFTER_MS = 5_000;
@@ -21,12 +18,15 @@ const HIDDEN_RATE = "5s";
 
 class App {
   #page = null;
+  #pages = new Map(); // name -> the one page of that name
+  #turns = 0;
+  #isComplete = false; // Whether the other pages are on their way.
   #slowTimer = 0;
 
-  constructor(key) {
+  constructor(key, { stream = null, answers } = {}) {
     this.catalog = new Catalog();
-    this.rest = new Rest(key);
-    this.connection = new Connection(key, this);
+    this.rest = new Rest(key, answers);
+    this.connection = new Connection(key, this, stream);
     this.market = new Market(this.connection.clock);
     this.discovery = new Discovery(this.rest, (names) => this.#learn(names));
     this.painter = new Painter(
@@ -34,8 +34,6 @@ class App {
       () => this.#second(),
     );
     this.watchlist = new Watchlist(this);
-    this.health = new HealthPage(this);
-    this.signals = new SignalsPage(this);
     this.shell = new Shell(this);
     this.keyboard = new Keyboard(this);
   }
@@ -84,8 +82,8 @@ class App {
   }
 
   async refused(text) {
-    const key = await ask(`The gateway ended it: ${text}`);
-    reborn(key);
+    const { ask } = await import("./ask.js");
+    reborn(await ask(`The gateway ended it: ${text}`));
   }
 
   // What pages ask for ---------------------------------------------------------------------------
@@ -93,10 +91,14 @@ class App {
   /** The subscriptions that are needed have changed. */
   wantChanged() {
     const { subscriptions } = this.connection;
-    const statuses = this.catalog.named("status").map((channel) => [channel, "all"]);
-    subscriptions.want("statuses", new Map(statuses));
-    subscriptions.want("watchlist", this.watchlist.channels());
-    subscriptions.want("page", this.#page?.channels?.() ?? null);
+    // At the watchlist's rate, so that one command asks for both; a status comes once a second.
+    const { rate } = this.watchlist;
+    const statuses = this.catalog.named("status").map((channel) => [channel, rate]);
+    subscriptions.want([
+      new Map(statuses),
+      this.watchlist.channels(),
+      this.#page === this.watchlist ? new Map() : (this.#page?.channels() ?? new Map()),
+    ]);
   }
 
   /** The newest candles of a channel, oldest first; none where they can't be had. */
@@ -141,9 +143,19 @@ class App {
     this.painter.ask();
   }
 
-  #route() {
+  async #route() {
+    this.#turns += 1;
+    const turn = this.#turns;
     const [name, ...parts] = partsOfAddress();
-    const page = this.#pageOf(name, parts);
+    let module;
+    try {
+      module = await moduleOf(name);
+    } catch {
+      this.go("#/"); // The gateway is gone, and with it the page.
+      return;
+    }
+    if (turn !== this.#turns) return; // Somebody has gone on meanwhile.
+    const page = this.#pageOf(module, name, parts);
     if (page === this.#page) return;
     this.#page?.unmount();
     this.#page = page;
@@ -152,14 +164,18 @@ class App {
     this.painter.ask();
   }
 
-  #pageOf(name, parts) {
-    if (name === "pair" && parts.length === 2) return new PairPage(this, parts[0], parts[1]);
-    if (name === "signals") return this.signals;
-    if (name === "health") return this.health;
-    return this.watchlist;
+  #pageOf(module, name, parts) {
+    if (module === null || (name === "pair" && parts.length !== 2)) return this.watchlist;
+    if (name === "pair") return new module.Page(this, ...parts);
+    if (!this.#pages.has(name)) this.#pages.set(name, new module.Page(this));
+    return this.#pages.get(name);
   }
 
   #paint(nowMs) {
+    if (!this.#isComplete && this.market.messages > 0) {
+      this.#isComplete = true;
+      fetchSoon();
+    }
     this.shell.paint(nowMs);
     this.#page?.paint(nowMs);
   }
@@ -199,9 +215,11 @@ function reborn(key) {
 }
 
 async function begin() {
-  const key = keyFromAddress() ?? (await ask());
-  if (!isTyping()) document.activeElement?.blur?.();
-  new App(key).start();
+  if (opening.key !== null) new App(opening.key, opening).start();
+  else {
+    const { ask } = await import("./ask.js");
+    new App(await ask()).start();
+  }
 }
 
 begin();

@@ -107,6 +107,7 @@ export class Market {
 
   /** How a channel stands: {state, by, why}, in the lamp's words. `connection` is ours. */
   standing(channel, connection) {
+    if (connection.state === "connecting") return { state: "waiting" };
     if (connection.state !== "open") {
       return {
         state: connection.state === "stopped" ? "closed" : "reconnecting",

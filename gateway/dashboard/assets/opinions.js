@@ -3,8 +3,8 @@
 import { clear, h, setAttribute, write } from "./dom.js";
 import { digits, duration, moment, number, percent } from "./format.js";
 
-const ARROWS = { bull: "▲ bull", bear: "▼ bear", neutral: "● neutral" };
-const WAYS = { bull: "up", bear: "down" };
+export const ARROWS = { __proto__: null, bull: "▲ bull", bear: "▼ bear", neutral: "● neutral" };
+export const WAYS = { __proto__: null, bull: "up", bear: "down" };
 
 /** `rsi 71.2 · volume_z 3.1`: names with underscores as words. */
 export function reasonsText(reasons) {
@@ -56,7 +56,12 @@ export class Opinions {
       h(
         "div",
         { class: "scroll" },
-        h("table", { class: "opinions" }, h("thead", {}, h("tr", {}, ...head)), this.body),
+        h(
+          "table",
+          { class: "opinions", "aria-label": title },
+          h("thead", {}, h("tr", {}, ...head)),
+          this.body,
+        ),
       ),
       this.empty,
     );
@@ -74,7 +79,7 @@ export class Opinions {
     this.#rows = new Map();
     clear(this.body);
     for (const signal of signals) {
-      const row = { signal, since: h("td"), left: h("td") };
+      const row = { signal, since: h("td", { "data-label": "since" }), left: h("td") };
       this.#rows.set(signal.id, row);
       this.body.append(...this.#nodes(row, serverMs));
     }
@@ -83,7 +88,8 @@ export class Opinions {
 
   #nodes({ signal, since, left }, serverMs) {
     const pair = pairOf(signal);
-    const text = (content, name = "left") => h("td", { class: name }, content);
+    const text = (content, name = "left", label = null) =>
+      h("td", { class: name, "data-label": label }, content);
     const because = h(
       "td",
       { class: "left reasons", colspan: this.hasPair ? null : 7 },
@@ -107,8 +113,8 @@ export class Opinions {
         { class: "left", "data-way": WAYS[signal.direction] },
         ARROWS[signal.direction] ?? signal.direction,
       ),
-      text(number(signal.score, 2), ""),
-      text(digits(signal.ref?.px), ""),
+      text(number(signal.score, 2), "", "score"),
+      text(digits(signal.ref?.px), "", "at"),
       since,
       left,
       this.hasPair ? because : null,

@@ -15,7 +15,7 @@ const REPAINT_MS = 100;
 
 let chosenInterval = null; // Stays from pair to pair.
 
-export class PairPage {
+export class Page {
   #painted = -Infinity;
   #recalled = []; // signals from before this page
   #marked = "";
@@ -26,7 +26,7 @@ export class PairPage {
     this.symbol = symbol;
     this.title = `${symbol} ${venue === CONSOLIDATED ? "" : venue}`.trim();
     this.priceChannel = venue === CONSOLIDATED ? `price:agg:${symbol}` : `trade:${venue}:${symbol}`;
-    this.chart = new CandleChart(app);
+    this.chart = new CandleChart(app, this.title);
     this.trades = new Trades();
     this.votes = venue === CONSOLIDATED ? new Votes() : null;
     this.opinions = new Opinions("Signals", "No model has said anything of this pair yet.", false);
@@ -106,11 +106,7 @@ export class PairPage {
     this.grade = h("span");
     this.mark = h("span", { class: "sim", hidden: true }, "simulated");
     this.buttons = INTERVALS.map((interval) =>
-      h(
-        "button",
-        { type: "button", role: "tab", onclick: () => this.#showInterval(interval) },
-        interval,
-      ),
+      h("button", { type: "button", onclick: () => this.#showInterval(interval) }, interval),
     );
     const fact = (name, node) => h("div", {}, h("dt", {}, name), h("dd", {}, node));
     const head = h(
@@ -142,7 +138,7 @@ export class PairPage {
     const chart = h(
       "section",
       { class: "panel candles" },
-      h("div", { class: "tabs", role: "tablist", "aria-label": "Interval" }, ...this.buttons),
+      h("div", { class: "tabs", role: "group", "aria-label": "Interval" }, ...this.buttons),
       this.chart.node,
     );
     const side = h("div", { class: "side" }, this.votes?.node, this.trades.node);
@@ -157,7 +153,7 @@ export class PairPage {
   #showInterval(interval) {
     if (interval !== this.interval) chosenInterval = interval;
     INTERVALS.forEach((one, at) =>
-      setAttribute(this.buttons[at], "aria-selected", String(one === interval)),
+      setAttribute(this.buttons[at], "aria-pressed", String(one === interval)),
     );
     if (this.app.catalog.has(this.candleChannel)) this.chart.show(this.candleChannel, interval);
     else write(this.chart.empty, "there are no candles of this market");

@@ -14,12 +14,15 @@ export class RestError extends Error {
 
 export class Rest {
   #key;
+  #begun;
   #running = 0;
   #waiting = [];
   #againMs = 0;
 
-  constructor(key) {
+  /** `begun`: address -> what a GET answers that was begun already. */
+  constructor(key, begun = new Map()) {
     this.#key = key;
+    this.#begun = begun;
     this.remaining = Infinity;
   }
 
@@ -54,12 +57,12 @@ export class Rest {
   }
 
   async #ask(address) {
+    const place = address.pathname + address.search;
+    const begun = this.#begun.get(place);
+    this.#begun.delete(place);
     let answer;
     try {
-      answer = await fetch(address, {
-        headers: { "X-API-Key": this.#key },
-        signal: AbortSignal.timeout(LIMIT_MS),
-      });
+      answer = await (begun ?? this.#fetch(address));
     } catch {
       throw new RestError(0, "no answer");
     }
@@ -73,5 +76,12 @@ export class Rest {
       throw new RestError(answer.status, body.detail ?? body.message ?? `answer ${answer.status}`);
     }
     return body;
+  }
+
+  #fetch(address) {
+    return fetch(address, {
+      headers: { "X-API-Key": this.#key },
+      signal: AbortSignal.timeout(LIMIT_MS),
+    });
   }
 }

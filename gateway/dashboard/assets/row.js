@@ -14,13 +14,15 @@ export class Row {
   #flashed = 0;
   #shownPrice = null;
   #price = null;
+  #node = null;
+  #open;
   #decimals = 0;
 
   constructor(venue, symbol, open) {
     this.venue = venue;
     this.symbol = symbol;
     this.isDirty = true;
-    this.isVisible = true;
+    this.isVisible = false;
     this.day = null; // {open, sinceMs, isWhole}: what the change is measured from
     this.key = `${venue}:${symbol}`;
     this.channels =
@@ -28,7 +30,13 @@ export class Row {
         ? [`price:${CONSOLIDATED}:${symbol}`]
         : [`trade:${venue}:${symbol}`, `quote:${venue}:${symbol}`];
     this.spark = new Sparkline();
-    this.#build(open);
+    this.#open = open;
+  }
+
+  /** Its line of the table, made when it is asked for: of 500 markets few are in sight. */
+  get node() {
+    if (this.#node === null) this.#build();
+    return this.#node;
   }
 
   get price() {
@@ -47,6 +55,7 @@ export class Row {
     if (message.px === undefined) return; // A quote; or a price that there is none of.
     this.#price = message.px;
     const value = Number(message.px);
+    if (!Number.isFinite(value)) return; // Whoever may publish may publish anything.
     this.spark.add(value, nowMs);
     if (this.day === null) this.day = { open: value, sinceMs: Date.now(), isWhole: false };
   }
@@ -58,7 +67,8 @@ export class Row {
     const sinceMs = first.start / 1_000;
     const isWhole = isHourly && Date.now() - sinceMs > 23 * 3_600_000;
     this.day = { open: Number(first.open), sinceMs, isWhole };
-    this.spark.recall(candles.map((candle) => Number(candle.close)));
+    // From where the change is measured, so that the line's colour says the same.
+    this.spark.recall([first.open, ...candles.map(({ close }) => close)].map(Number));
     this.isDirty = true;
   }
 
@@ -92,7 +102,7 @@ export class Row {
     return first.state === "waiting" && second !== undefined ? second : first;
   }
 
-  #build(open) {
+  #build() {
     // Said aloud: a browser that lays cells out as a grid may forget that they are a table's.
     const cell = (name, ...children) => h("td", { class: name, role: "cell" }, ...children);
     this.lamp = lamp();
@@ -105,9 +115,9 @@ export class Row {
     this.venues = h("span");
     this.age = h("span");
     this.mark = h("small", { class: "sim", hidden: true }, "simulated");
-    this.node = h(
+    this.#node = h(
       "tr",
-      { role: "row", tabindex: -1, "data-key": this.key, onclick: () => open(this) },
+      { role: "row", tabindex: -1, "data-key": this.key, onclick: () => this.#open(this) },
       cell("state", this.lamp),
       h(
         "th",
@@ -116,8 +126,8 @@ export class Row {
         this.mark,
       ),
       cell("price", this.same, this.moved, this.blanks),
-      cell("change", this.changed, this.since),
-      cell("way", this.spark.node),
+      cell("change", this.changed, " ", this.since),
+      cell("way", this.spark.build()),
       cell("spread", this.spread),
       cell("venues", this.venues),
       cell("age", this.age),

@@ -1,5 +1,6 @@
 // What surrounds each page: where one is, what is live, and whom to blame where something is not.
 
+import { venueName } from "./catalog.js";
 import { now } from "./clock.js";
 import { h, setAttribute, write } from "./dom.js";
 import { clockTime, duration, plural } from "./format.js";
@@ -14,12 +15,14 @@ const PAGES = [
 ];
 const REPAINT_MS = 200;
 const BACK_SHOWN_MS = 12_000;
+const ALOUD_MS = 5_000; // Nobody can listen to more.
 
 export class Shell {
   #venues = new Map(); // name -> {node, lamp, rate}
   #back = null;
   #painted = -Infinity;
   #state = "";
+  #aloudMs = -Infinity;
 
   constructor(app) {
     this.app = app;
@@ -28,7 +31,8 @@ export class Shell {
     this.missed = h("b", { class: "badge", hidden: true });
     this.links.get("health").append(" ", this.missed);
     this.lamp = lamp();
-    this.verdict = h("p", { class: "verdict", role: "status" });
+    this.verdict = h("p", { class: "verdict" });
+    this.aloud = h("p", { class: "aloud", role: "status" });
     this.facts = h("p", { class: "facts" });
     this.clock = h("time", { class: "clock" });
     this.venueStrip = h("ul", { class: "venues", "aria-label": "Venues" });
@@ -73,16 +77,18 @@ export class Shell {
       theme,
       help,
     );
-    const strip = h(
-      "div",
-      { class: "strip" },
+    this.strip = h(
+      "section",
+      { class: "strip", "aria-label": "How everything is" },
       this.lamp,
       this.simulated,
       this.verdict,
+      this.aloud,
       this.venueStrip,
       this.facts,
     );
-    document.body.append(header, strip, this.main);
+    // Instead of what stood there while the scripts were on their way.
+    document.body.replaceChildren(header, this.strip, this.main);
   }
 
   turnTo(name, page) {
@@ -116,7 +122,7 @@ export class Shell {
     const serverMs = connection.clock.now();
     write(this.clock, `${clockTime(serverMs)} UTC`);
     this.#paintVenues(serverMs);
-    this.#paintVerdict(serverMs);
+    this.#paintVerdict(nowMs, serverMs);
     const socket = market.latency.newest(3);
     const facts = [`${market.messagesPerS} msg/s`];
     if (socket !== null) facts.push(`${duration(Math.max(0, socket[0]))} from gateway`);
@@ -130,18 +136,25 @@ export class Shell {
     );
   }
 
-  #paintVerdict(serverMs) {
-    const [standing, text] = this.#verdict(serverMs);
+  #paintVerdict(nowMs, serverMs) {
+    const [standing, text, aloud = text] = this.#verdict(serverMs);
     setLamp(this.lamp, standing, serverMs);
+    setAttribute(this.strip, "data-state", standing.state);
+    const isAway = /^(reconnecting|stopped)$/.test(this.app.connection.state);
+    setAttribute(this.strip, "data-away", isAway ? "true" : null);
     write(this.verdict, text);
+    if (nowMs - this.#aloudMs < ALOUD_MS || this.aloud.textContent === aloud) return;
+    this.#aloudMs = nowMs;
+    write(this.aloud, aloud);
   }
 
-  /** The one sentence that says how everything is; the worst first. */
+  /** The one sentence that says how everything is, the worst first; and without what it counts. */
   #verdict(serverMs) {
     const { connection, market, catalog, watchlist } = this.app;
     if (connection.state === "connecting")
       return [{ state: "waiting" }, "connecting to the gateway"];
-    if (connection.state !== "open") return [market.standing("", connection), this.#away()];
+    if (connection.state !== "open")
+      return [market.standing("", connection), this.#away(), connection.why];
     for (const venue of catalog.statusVenues) {
       const standing = market.venueStanding(venue, connection);
       if (
@@ -149,23 +162,25 @@ export class Shell {
         standing.state === "reconnecting" ||
         standing.state === "closed"
       ) {
-        return [standing, `${venue} is ${sentence(standing, serverMs)}`];
+        const name = venueName(venue);
+        return [standing, `${name} is ${sentence(standing, serverMs)}`, spoken(name, standing)];
       }
     }
     const ailing = watchlist.ailing();
     if (ailing.length > 0) {
       const [standing, row] = ailing[0];
       const others = ailing.length > 1 ? `, and ${plural(ailing.length - 1, "other")}` : "";
-      return [standing, `${row.symbol} is ${sentence(standing, serverMs)}${others}`];
+      const text = `${row.symbol} is ${sentence(standing, serverMs)}${others}`;
+      return [standing, text, spoken(row.symbol, standing)];
     }
     const back = this.#backText();
-    if (back !== null) return [{ state: "live" }, back];
+    if (back !== null) return [{ state: "live" }, back, "back"];
     if (market.messages === 0) return [{ state: "waiting" }, "connected; nothing has come yet"];
     const { shown } = watchlist;
     const { statusVenues } = catalog;
     return [
       { state: "live" },
-      `all of ${plural(shown.length, "market")}, ${plural(statusVenues.length, "feed")}`,
+      `${plural(shown.length, "market")} and ${plural(statusVenues.length, "feed")}: all live`,
     ];
   }
 
@@ -200,7 +215,9 @@ export class Shell {
       if (shown === undefined) {
         shown = { lamp: lamp(), rate: h("small") };
         this.#venues.set(venue, shown);
-        this.venueStrip.append(h("li", {}, h("span", {}, venue), shown.lamp, shown.rate));
+        this.venueStrip.append(
+          h("li", {}, h("span", {}, venueName(venue)), shown.lamp, shown.rate),
+        );
       }
       const standing = market.venueStanding(venue, connection);
       setLamp(shown.lamp, standing, serverMs);
@@ -213,3 +230,7 @@ export class Shell {
     }
   }
 }
+
+/** `BTC-USD is stale, by the venue`: the same from second to second. */
+const spoken = (name, { state, by }) =>
+  `${name} is ${state}${by && by !== "late" ? `, by ${who(by)}` : ""}`;

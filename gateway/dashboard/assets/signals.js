@@ -8,7 +8,7 @@ const REFRESH_MS = 60_000; // A call counts against the key's month.
 const SHOWN = 40;
 const ANOMALIES = "anomaly";
 
-export class SignalsPage {
+export class Page {
   #records = null;
   #recalled = [];
   #askedMs = -Infinity;
@@ -235,7 +235,7 @@ function baselines({ baselines: others }) {
   );
   return h(
     "table",
-    { class: "baselines" },
+    { class: "baselines", "aria-label": "Compared with knowing nothing" },
     h("thead", {}, h("tr", {}, ...head)),
     h("tbody", {}, ...rows),
   );

@@ -13,9 +13,11 @@ export class Sparkline {
   #points = [];
   #lastMs = 0;
   #isDrawn = false;
+  #line = null;
 
-  constructor() {
-    this.line = h("polyline", { fill: "none", "vector-effect": "non-scaling-stroke" });
+  /** Made when it is to be seen; points are taken before that, too. */
+  build() {
+    this.#line = h("polyline", { fill: "none", "vector-effect": "non-scaling-stroke" });
     this.node = h(
       "svg",
       {
@@ -24,13 +26,14 @@ export class Sparkline {
         preserveAspectRatio: "none",
         "aria-hidden": "true",
       },
-      this.line,
+      this.#line,
     );
+    return this.node;
   }
 
   /** What was before this page: closes, oldest first. They go before what it saw itself. */
   recall(values) {
-    this.#points = [...values, ...this.#points].slice(-POINTS_MAX);
+    this.#points = [...values.filter(Number.isFinite), ...this.#points].slice(-POINTS_MAX);
     this.#isDrawn = false;
   }
 
@@ -59,7 +62,7 @@ export class Sparkline {
     const step = WIDTH / (points.length - 1);
     const y = (value) => HEIGHT - 2 - ((value - low) / spread) * (HEIGHT - 4);
     const text = points.map((value, at) => `${(at * step).toFixed(1)},${y(value).toFixed(1)}`);
-    this.line.setAttribute("points", text.join(" "));
+    this.#line.setAttribute("points", text.join(" "));
     this.node.dataset.way = points.at(-1) >= points[0] ? "up" : "down";
   }
 }

@@ -3,6 +3,7 @@
 
 const RATES = ["all", "latest", "50ms", "100ms", "200ms", "500ms", "1s", "2s", "5s"];
 const CHANNELS_MAX = 50; // What one command may name.
+const CHANNELS_FIRST = 16; // The first is answered the sooner: a price is waited for.
 const RETRY_MS = 5_000;
 const REPLAY_LATER_MS = 300;
 const BACK_MAX = 1_000;
@@ -12,7 +13,7 @@ const faster = (one, other) => (RATES.indexOf(one) <= RATES.indexOf(other) ? one
 const slower = (one, other) => (RATES.indexOf(one) >= RATES.indexOf(other) ? one : other);
 
 export class Subscriptions {
-  #wants = new Map(); // owner -> Map(channel -> rate)
+  #wants = []; // of Map(channel -> rate)
   #has = new Map(); // channel -> the rate that was asked for, acked
   #served = new Map(); // channel -> the rate that it is served at
   #refused = new Map(); // channel -> {code, message, againMs}
@@ -29,10 +30,9 @@ export class Subscriptions {
     this.isOpen = false;
   }
 
-  /** All that `owner` wants from now on: a Map of channels to rates. */
-  want(owner, channels) {
-    if (channels === null) this.#wants.delete(owner);
-    else this.#wants.set(owner, channels);
+  /** All that is wanted from now on: Maps of channels to rates, the most urgent first. */
+  want(wants) {
+    this.#wants = wants;
     this.step();
   }
 
@@ -104,7 +104,7 @@ export class Subscriptions {
 
   #wanted() {
     const all = new Map();
-    for (const channels of this.#wants.values()) {
+    for (const channels of this.#wants) {
       for (const [channel, rate] of channels) {
         const served = NEVER_CONFLATED.test(channel) ? "all" : slower(rate, this.#slowest);
         all.set(channel, all.has(channel) ? faster(all.get(channel), served) : served);
@@ -117,13 +117,14 @@ export class Subscriptions {
   #missing(wanted, nowMs) {
     let rate = null;
     const missing = [];
+    const most = this.#has.size === 0 ? CHANNELS_FIRST : CHANNELS_MAX;
     for (const [channel, wantedRate] of wanted) {
       if (this.#has.get(channel) === wantedRate || (rate !== null && rate !== wantedRate)) continue;
       const refusal = this.#refused.get(channel);
       if (refusal !== undefined && nowMs < refusal.againMs) continue;
       rate = wantedRate;
       missing.push(channel);
-      if (missing.length === CHANNELS_MAX) break;
+      if (missing.length === most) break;
     }
     return [rate, missing];
   }

@@ -22,7 +22,12 @@ export class Trades {
       "section",
       { class: "panel" },
       h("h2", {}, "Last trades"),
-      h("table", { class: "trades" }, h("thead", {}, h("tr", {}, ...head)), this.body),
+      h(
+        "table",
+        { class: "trades", "aria-label": "Last trades" },
+        h("thead", {}, h("tr", {}, ...head)),
+        this.body,
+      ),
       this.empty,
     );
   }

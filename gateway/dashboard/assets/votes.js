@@ -11,7 +11,7 @@ export class Votes {
   constructor() {
     this.body = h("tbody");
     this.summary = h("small");
-    const head = ["Venue", "Price", "From ours", "± half spread", "Age", ""].map((text, at) =>
+    const head = ["Venue", "Price", "From ours", "± half spread", "Age", "Counts"].map((text, at) =>
       h("th", { scope: "col", class: at === 0 || at === 5 ? "left" : null }, text),
     );
     this.node = h(
@@ -21,7 +21,12 @@ export class Votes {
       h(
         "div",
         { class: "scroll" },
-        h("table", { class: "votes" }, h("thead", {}, h("tr", {}, ...head)), this.body),
+        h(
+          "table",
+          { class: "votes", "aria-label": "Venues of the price" },
+          h("thead", {}, h("tr", {}, ...head)),
+          this.body,
+        ),
       ),
     );
   }

@@ -1,7 +1,7 @@
 // The watchlist: a row for each market of the chosen venue, as many as the plan allows.
 
 import { CONSOLIDATED } from "./catalog.js";
-import { h, write } from "./dom.js";
+import { h, setAttribute, write } from "./dom.js";
 import { plural } from "./format.js";
 import { pairLink, Row } from "./row.js";
 
@@ -19,11 +19,14 @@ const RESERVED = 30; // Subscriptions kept for the statuses and for the page of 
 const MANY = 60; // From so many rows on, each is sent at most ten times a second.
 const HISTORY_POINTS = 24;
 const HISTORY_AT_ONCE = 24; // Rows whose past is asked for, of those in sight.
+const FIRST_ROWS = 20; // What a screen holds; the others are made when those have been painted.
+const ROWS_A_FRAME = 12;
 
 export class Watchlist {
   #rows = new Map(); // key -> Row
   #byChannel = new Map();
   #shown = [];
+  #built = 0; // How many of them stand in the table already.
   #chosen = null; // the venue
   #cursor = -1;
   #asked = new Set();
@@ -31,14 +34,15 @@ export class Watchlist {
   constructor(app) {
     this.app = app;
     this.title = "Watchlist";
-    this.body = h("tbody", { role: "rowgroup" });
-    this.tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "Venue" });
+    const onfocusin = (event) => this.#focused(event.target);
+    this.body = h("tbody", { role: "rowgroup", onfocusin });
+    this.tabs = h("div", { class: "tabs", role: "group", "aria-label": "Venue" });
     this.note = h("p", { class: "note", role: "status" });
     const attributes = { scope: "col", role: "columnheader" };
     this.head = COLUMNS.map(([name, text]) => h("th", { class: name, ...attributes }, text));
     this.table = h(
       "table",
-      { class: "watch", role: "table" },
+      { class: "watch", role: "table", "aria-label": "Markets" },
       h("thead", { role: "rowgroup" }, h("tr", { role: "row" }, ...this.head)),
       this.body,
     );
@@ -57,9 +61,7 @@ export class Watchlist {
     return this.node;
   }
 
-  unmount() {
-    for (const row of this.#rows.values()) row.isVisible = false;
-  }
+  unmount() {}
 
   /** New channels are known. */
   catalogChanged() {
@@ -81,10 +83,15 @@ export class Watchlist {
 
   /** What is to be subscribed to: stays so on other pages, so that a return shows no old price. */
   channels() {
-    const rate = this.#shown.length > MANY ? "100ms" : "all";
+    const { rate } = this;
     const wanted = new Map();
     for (const row of this.#shown) for (const channel of row.channels) wanted.set(channel, rate);
     return wanted;
+  }
+
+  /** How often each of its channels is sent. */
+  get rate() {
+    return this.#shown.length > MANY ? "100ms" : "all";
   }
 
   data(message, nowMs) {
@@ -99,6 +106,10 @@ export class Watchlist {
       if (!row.isVisible) continue;
       isOpen = row.paint(nowMs, market, connection, serverMs) || isOpen;
       isOpen = row.settle(nowMs) || isOpen;
+    }
+    if (this.#built < this.#shown.length) {
+      this.#build(this.#built + ROWS_A_FRAME);
+      isOpen = true;
     }
     if (isOpen) this.app.painter.ask();
   }
@@ -118,8 +129,7 @@ export class Watchlist {
   key(key) {
     if (key === "j" || key === "ArrowDown") this.#move(1);
     else if (key === "k" || key === "ArrowUp") this.#move(-1);
-    else if (key === "Enter" && this.#cursor >= 0)
-      location.hash = pairLink(this.#shown[this.#cursor]);
+    else if (key === "Enter" && this.#isChosen()) this.app.go(pairLink(this.#shown[this.#cursor]));
     else return false;
     return true;
   }
@@ -142,16 +152,31 @@ export class Watchlist {
     );
     const symbols = all.slice(0, most);
     const rows = symbols.map((symbol) => this.#row(this.#chosen, symbol));
-    if (rows.length !== this.#shown.length || rows.some((row, at) => row !== this.#shown[at])) {
-      this.#shown = rows;
-      this.body.replaceChildren(...rows.map((row) => row.node));
+    const standing = this.#shown.slice(0, this.#built);
+    this.#shown = rows;
+    if (rows.length < standing.length || standing.some((row, at) => row !== rows[at])) {
+      // As many as before: the page keeps its height, and so the place where somebody reads.
+      this.#built = 0;
+      this.body.replaceChildren();
+      this.#build(standing.length);
     }
+    this.#build(FIRST_ROWS);
     this.table.classList.toggle("many", rows.length > MANY);
     this.table.classList.toggle("one-venue", this.#chosen !== CONSOLIDATED);
     write(this.head[5], this.#chosen === CONSOLIDATED ? "Confidence" : "Bid / ask");
     write(this.head[6], this.#chosen === CONSOLIDATED ? "Venues" : "Venue");
     this.#tellNote(all, symbols);
     this.app.wantChanged();
+  }
+
+  /** Puts rows into the table, until there are so many. */
+  #build(count) {
+    const rows = this.#shown.slice(this.#built, count);
+    this.body.append(...rows.map((row) => row.node));
+    for (const row of rows) this.observer.observe(row.node);
+    this.#built += rows.length;
+    // The tab key finds the first; from there the arrows lead on.
+    if (this.#built > 0) setAttribute(this.#shown[0].node, "tabindex", "0");
   }
 
   #tellNote(all, symbols) {
@@ -177,7 +202,6 @@ export class Watchlist {
         const known = this.app.market.latest.get(channel);
         if (known !== undefined) row.take(known, performance.now());
       }
-      this.observer.observe(row.node);
     }
     return row;
   }
@@ -214,9 +238,8 @@ export class Watchlist {
       h(
         "button",
         {
-          role: "tab",
           type: "button",
-          "aria-selected": String(venue === this.#chosen),
+          "aria-pressed": String(venue === this.#chosen),
           onclick: () => this.choose(venue),
         },
         venue === CONSOLIDATED ? "Consolidated" : venue,
@@ -230,9 +253,26 @@ export class Watchlist {
     if (this.#shown.length === 0) return;
     this.#shown[this.#cursor]?.node.classList.remove("cursor");
     this.#cursor = Math.min(this.#shown.length - 1, Math.max(0, this.#cursor + step));
+    this.#build(this.#cursor + 1);
     const { node } = this.#shown[this.#cursor];
     node.classList.add("cursor");
     node.focus({ preventScroll: true });
     node.scrollIntoView({ block: "nearest" });
+  }
+
+  /** By the tab key or a finger: the arrows go on from there. */
+  #focused(target) {
+    const at = this.#shown.findIndex((row) => row.key === target.dataset.key);
+    if (at < 0 || at === this.#cursor) return;
+    this.#shown[this.#cursor]?.node.classList.remove("cursor");
+    this.#cursor = at;
+    target.classList.add("cursor");
+  }
+
+  /** Whether Enter means the row: not where it is pressed on a link or a button. */
+  #isChosen() {
+    const { activeElement } = document;
+    const row = this.#shown[this.#cursor];
+    return row !== undefined && (activeElement === document.body || activeElement === row.node);
   }
 }
