@@ -68,6 +68,7 @@ PARTS: Final = (
         "bench.derived_live",
         "--seconds 3 --repeats 1 --pairs 50 --ticks-per-s 1000",
     ),
+    Part("ledger", "bench.ledger", "--entries 2000 6000"),
     Part("readiness", "bench.readiness", "--repeats 1"),
     Part("dashboard", "bench.dashboard", "--seconds 2 --repeats 1"),
 )

@@ -19,11 +19,16 @@ from tests.running_tickgate import REPOSITORY, environment, run_to_end
 Said = pytest.CaptureFixture[str]
 
 
-def kept(directory: Path, *, simulated: bool = False, count: int = 120) -> Path:
+def kept(directory: Path, *, simulated: bool = False, count: int = 120, files: int = 1) -> Path:
     path = directory / ("ledger-simulated.sqlite" if simulated else "ledger.sqlite")
-    book = Book.open(path, simulated=simulated, clock=ManualClock())
-    book.append(history(count, simulated=simulated))
-    book.close()
+    told = history(count, simulated=simulated)
+    for number in range(files):
+        bytes_max = 10**9 if number == 0 else 1
+        book = Book.open(
+            path, simulated=simulated, clock=ManualClock(), segment_bytes_max=bytes_max
+        )
+        book.append(told[number * len(told) // files : (number + 1) * len(told) // files])
+        book.close()
     return path
 
 
@@ -96,6 +101,21 @@ def test_a_published_head_is_compared(ledger: Tickgate, tmp_path: Path) -> None:
     status, told, _ = ledger("verify", "--entries", "239")
     assert status == 1
     assert "it ends with entry 238; the head you gave is of entry 239: it was cut off" in told
+
+
+def test_a_ledger_of_several_files_is_one(ledger: Tickgate, tmp_path: Path) -> None:
+    kept(tmp_path, files=3)
+    status, told, _ = ledger("verify")
+    assert (status, told.count(": whole")) == (0, 1)
+    assert "  240 entries in 3 files: 120 signals, 117 outcomes\n" in told
+    _, report, _ = ledger("report", "--model", "trend")
+    (tmp_path / "ledger.sqlite").unlink()
+    status, told, _ = ledger("verify")
+    assert status == 0
+    assert "  the 80 before them are in segments that are not here\n" in told
+    assert ledger("report", "--model", "trend") == (0, report, "")
+    status, _, said = ledger("verify", "--entries", "7")
+    assert (status, said.count("entry 7 is in a segment that is not here")) == (2, 1)
 
 
 @pytest.mark.parametrize("words", [["verify"], ["report"], ["verify", "absent.sqlite"]])

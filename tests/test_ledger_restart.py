@@ -30,8 +30,9 @@ Step = tuple[int, bool, Crash | None]
 class Feeds:
     """The feeds process, as far as signals go: it dies and comes back."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, segment_bytes_max: int) -> None:
         self._path = path
+        self._segment_bytes_max = segment_bytes_max
         self._clock = ManualClock()
         self.histories: dict[str, list[Payload]] = {}
         self.published: list[Signal | Outcome] = []
@@ -64,7 +65,12 @@ class Feeds:
             self.published.append(payload)
 
     def _start(self) -> None:
-        self.book = Book.open(self._path, simulated=False, clock=self._clock)
+        self.book = Book.open(
+            self._path,
+            simulated=False,
+            clock=self._clock,
+            segment_bytes_max=self._segment_bytes_max,
+        )
         recent = self.book.recent(500)
         self._publish([tick.payload for tick in unpublished(recent, self.histories, self.now_us)])
         told = {name: list(payloads) for name, payloads in self.histories.items()}
@@ -75,10 +81,10 @@ class Feeds:
 
 
 @contextmanager
-def feeds() -> Iterator[tuple[Feeds, Path]]:
+def feeds(segment_bytes_max: int = 10**9) -> Iterator[tuple[Feeds, Path]]:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "ledger.sqlite"
-        one = Feeds(path)
+        one = Feeds(path, segment_bytes_max)
         try:
             yield one, path
         finally:
@@ -113,9 +119,11 @@ STEPS = st.lists(
 
 
 @settings(max_examples=25, deadline=None)
-@given(STEPS)
-def test_wherever_it_dies_each_signal_that_was_told_has_one_outcome(steps: list[Step]) -> None:
-    with feeds() as (one, path):
+@given(STEPS, st.sampled_from((1, 10**9)))
+def test_wherever_it_dies_each_signal_that_was_told_has_one_outcome(
+    steps: list[Step], segment_bytes_max: int
+) -> None:
+    with feeds(segment_bytes_max) as (one, path):
         run(one, steps)
         kept = one.book.recent(500)
         found = verify_ledger(path, one.now_us)

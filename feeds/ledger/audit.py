@@ -4,16 +4,19 @@ The same reading serves who appends, who opens a ledger and who verifies one. Wh
 through it first: a ledger that our own code wrote is whole.
 """
 
+from collections.abc import Mapping
 from math import isclose
 from typing import Final
 
-from feeds.derived.outcomes import due_us, pair_of, returns
+from feeds.derived.outcomes import due_us, returns
 from feeds.ledger.entry import (
     FORMAT,
     NOTHING_BEFORE,
+    SEGMENT_FORMAT,
     Entry,
     Genesis,
     Payload,
+    Segment,
     payload_of,
     seal,
     signal_of,
@@ -41,14 +44,22 @@ class Audit:
         self.head = NOTHING_BEFORE
         """The hash of the last one."""
         self.genesis: Genesis | None = None
+        self.segment = 1
+        """Of how many files they are."""
         self.open: dict[str, Signal] = {}
         """Signals without an outcome, by id, oldest first."""
+        self.said: dict[str, int] = {}
+        """By voice (`trend-1:BTC-USD`): the newest time that a signal's id has."""
+        self.said_before: Mapping[str, int] = {}
+        """The same as of when this segment began: a signal that is no newer was said in one of
+        those before, which may not be here to ask."""
 
     def copy(self) -> "Audit":
         """To go on from here, and perhaps come back."""
         copy = Audit()
         copy.entries, copy.head, copy.genesis = self.entries, self.head, self.genesis
-        copy.open = self.open.copy()
+        copy.segment, copy.said_before = self.segment, self.said_before
+        copy.open, copy.said = self.open.copy(), self.said.copy()
         return copy
 
     def hear(self, entry: Entry) -> Payload:
@@ -61,8 +72,12 @@ class Audit:
         match payload:
             case Genesis():
                 self.genesis = payload
+            case Segment(segment=segment):
+                self.segment, self.said_before = segment, self.said.copy()
             case Signal(id=id_):
                 self.open[id_] = payload
+                voice, at_us = _voice(id_)
+                self.said[voice] = max(at_us, self.said.get(voice, 0))
             case Outcome(signal=id_):
                 del self.open[id_]
         self.entries, self.head = n, entry.hash
@@ -72,14 +87,54 @@ class Audit:
         """What a payload contradicts of those before it."""
         if self.genesis is None or isinstance(payload, Genesis):
             return _objection_to_genesis(payload, is_first=self.genesis is None)
-        if payload.simulated != self.genesis.simulated:
-            return "simulated and live signals are mixed"
-        if isinstance(payload, Signal):
-            return _objection_to_signal(payload, is_open=payload.id in self.open)
-        signal = self.open.get(payload.signal)
+        match payload:
+            case Segment():
+                return self._objection_to_segment(payload, self.genesis)
+            case Signal() | Outcome() if payload.simulated != self.genesis.simulated:
+                return "simulated and live signals are mixed"
+            case Signal():
+                return self._objection_to_signal(payload)
+            case Outcome():
+                return self._objection_to_end(payload)
+        return None  # Of a state: whether it is right, who has it knows.
+
+    def _objection_to_end(self, outcome: Outcome) -> str | None:
+        signal = self.open.get(outcome.signal)
         if signal is None:
-            return f"no signal {payload.signal} waits for an outcome: it has one, or never was"
-        return _objection_to_outcome(payload, signal)
+            return f"no signal {outcome.signal} waits for an outcome: it has one, or never was"
+        return _objection_to_outcome(outcome, signal)
+
+    def _objection_to_segment(self, segment: Segment, genesis: Genesis) -> str | None:
+        if segment.version != SEGMENT_FORMAT:
+            return f"its format is {segment.version}; this program knows {SEGMENT_FORMAT}"
+        if segment.ledger != genesis.ledger:
+            return f"it goes on with the ledger {segment.ledger}, and this is {genesis.ledger}"
+        if segment.segment != self.segment + 1:
+            return f"it begins segment {segment.segment} after segment {self.segment}"
+        if (segment.entries, segment.head) != (self.entries, self.head):
+            return "it names another end of the segment before"
+        return None
+
+    def _objection_to_signal(self, signal: Signal) -> str | None:
+        if signal.id in self.open:
+            return f"signal {signal.id} is there already"
+        try:
+            voice, at_us = _voice(signal.id)
+            is_named = voice.startswith(f"{signal.model}-{signal.version}:")
+            is_priced = float(signal.reference.price) > 0
+        except ValueError:
+            return "its id or its price can't be read"
+        if not is_named or not is_priced or signal.horizon_s <= 0:
+            return "its id, price or horizon are none"
+        if at_us <= self.said_before.get(voice, 0):
+            return f"signal {signal.id} is no newer than those of the segments before"
+        return None
+
+
+def _voice(signal_id: str) -> tuple[str, int]:
+    """`trend-1:BTC-USD:1763632800000000`: who says it of what, and when. Raises ValueError."""
+    voice, pair, at_us = signal_id.split(":")
+    return f"{voice}:{pair}", int(at_us)
 
 
 def _objection_to_outcome(outcome: Outcome, signal: Signal) -> str | None:
@@ -110,14 +165,19 @@ def _is_close(right: float, told: float) -> bool:
     return isclose(right, told, rel_tol=_SLACK, abs_tol=_SLACK)
 
 
-def _decoded(entry: Entry, n: int, head: str) -> Payload:
-    """Whether it is the next link, apart from what it means."""
+def check_link(entry: Entry, n: int, head: str) -> None:
+    """Whether it is the next one in the chain, whatever it says. Raises WrongEntryError."""
     if entry.n != n:
         raise WrongEntryError(n, f"it is missing: the next one there is {entry.n}")
     if entry.hash != seal(n, entry.at_us, entry.kind, entry.previous, entry.payload):
         raise WrongEntryError(n, "its hash is not that of what it says: it was changed")
     if entry.previous != head:
         raise WrongEntryError(n, "it does not follow the one before: the hash of that is another")
+
+
+def _decoded(entry: Entry, n: int, head: str) -> Payload:
+    """Whether it is the next one, apart from what it means."""
+    check_link(entry, n, head)
     try:
         payload = payload_of(entry)
     except ValueError as error:
@@ -134,17 +194,4 @@ def _objection_to_genesis(payload: Payload, *, is_first: bool) -> str | None:
         return "a ledger begins once"
     if payload.version != FORMAT:
         return f"its format is {payload.version}; this program knows {FORMAT}"
-    return None
-
-
-def _objection_to_signal(signal: Signal, *, is_open: bool) -> str | None:
-    if is_open:
-        return f"signal {signal.id} is there already"
-    try:
-        is_named = signal.id.startswith(f"{signal.model}-{signal.version}:") and pair_of(signal.id)
-        is_priced = float(signal.reference.price) > 0
-    except ValueError:
-        return "its id or its price can't be read"
-    if not is_named or not is_priced or signal.horizon_s <= 0:
-        return "its id, price or horizon are none"
     return None

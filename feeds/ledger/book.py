@@ -3,27 +3,46 @@
 Synchronous, and for one thread at a time. An entry counts when it is on the disk, and not before.
 """
 
-import fcntl
 import logging
 import os
 import secrets
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
 from feeds.errors import LedgerError
 from feeds.ledger.audit import Audit, WrongEntryError
-from feeds.ledger.entry import FORMAT, NOTHING_BEFORE, Entry, Genesis, entry_of, payload_of
-from feeds.ledger.table import Table
+from feeds.ledger.entry import (
+    FORMAT,
+    NOTHING_BEFORE,
+    Entry,
+    Genesis,
+    StateSeal,
+    entry_of,
+    payload_of,
+)
+from feeds.ledger.reopening import check_predecessor, gone_on, newest_file
+from feeds.ledger.rotation import begun
+from feeds.ledger.segments import SegmentFile, lock, segment_files, segment_path
+from feeds.ledger.state import KeptState, kept, state_of
+from feeds.ledger.table import Table, remove_file
 from feeds.ledger.track_record import TrackRecords
 from feeds.ledger.witness import Head, read_head, write_head
 from feeds.market import Clock, Outcome, Signal, TrackRecord
+from feeds.settings import LedgerSettings
+
+SEGMENT_BYTES_MAX: Final = LedgerSettings().segment_bytes_max
 
 _OWED_MAX: Final = 10_000
 """Outcomes that wait for the disk; without those beyond it their signals stay open until the next
 start, which tells them."""
+_STATE_ENTRIES: Final = 1_000
+"""So many entries, and as many bytes of them as a state has, are between two states: a start reads
+few, and states at most double what is written."""
+_SEGMENT_STATES_MIN: Final = 4
+"""A segment has as many bytes as so many states, however small it is to be: it begins with one."""
 
 _log = logging.getLogger(__name__)
 
@@ -31,31 +50,51 @@ _log = logging.getLogger(__name__)
 class Book:
     """Its table, and all that follows from its entries."""
 
-    def __init__(self, path: Path, table: Table, lock: int, clock: Clock) -> None:
+    def __init__(
+        self, path: Path, file: SegmentFile, lock: int, clock: Clock, segment_bytes_max: int
+    ) -> None:
+        """`file`: that which is written on. Raises sqlite3.Error."""
         self._path = path
-        self._table = table
+        self._file = file
+        self._table = Table.to_write(file.path)
         self._lock: int | None = lock
         self._clock = clock
+        self._segment_bytes_max = segment_bytes_max
         self._audit = Audit()
         self._records = TrackRecords()
+        self._state = KeptState(0, b"", "")
+        """The newest in the file."""
+        self._bytes_since_state = 0
         self._owed: list[Outcome] = []
         self._is_unsure = False
         """Whether a commit failed: it may be on the disk all the same."""
+        self._failed: Path | None = None
+        """A segment that could not be begun, nor taken away: nothing is written beside it."""
+        self._begin_after_n = 0
+        """After which entry a segment may be begun: not at once where it failed."""
 
     @classmethod
-    def open(cls, path: Path, *, simulated: bool, clock: Clock) -> "Book":
+    def open(
+        cls,
+        path: Path,
+        *,
+        simulated: bool,
+        clock: Clock,
+        segment_bytes_max: int = SEGMENT_BYTES_MAX,
+    ) -> "Book":
         """See `Ledger.open`. Raises LedgerError."""
-        lock = _locked(path)
+        held = lock(path)
         try:
             with _told(path):
-                table = Table.to_write(path)
+                files = segment_files(path)
+                file = newest_file(files) or SegmentFile(1, path)
+                book = cls(path, file, held, clock, segment_bytes_max)
         except BaseException:
-            os.close(lock)
+            os.close(held)
             raise
-        book = cls(path, table, lock, clock)
         try:
             with _told(path):
-                book._begin(simulated=simulated)
+                book._begin(files, simulated=simulated)
         except BaseException:
             book.close()
             raise
@@ -79,18 +118,16 @@ class Book:
             self._owed = [each for each in wanted if isinstance(each, Outcome)][:_OWED_MAX]
             raise
 
-    def recent_outcomes(self, limit: int) -> list[Outcome]:
-        """See `Ledger.recent_outcomes`. Raises LedgerError."""
-        with _told(self._path):
-            entries = self._table.newest_of("outcome", limit)
-        return [payload for payload in map(payload_of, entries) if isinstance(payload, Outcome)]
-
     def recent(self, limit: int) -> list[Signal | Outcome]:
         """See `Ledger.recent`. Raises LedgerError."""
         with _told(self._path):
             entries = self._table.newest(limit)
+            for file in reversed(segment_files(self._path)):
+                if file.number < self._file.number and len(entries) < limit:
+                    with closing(Table.to_read(file.path)) as table:
+                        entries = [*table.newest(limit - len(entries)), *entries]
         payloads = map(payload_of, entries)
-        return [payload for payload in payloads if not isinstance(payload, Genesis)]
+        return [payload for payload in payloads if isinstance(payload, Signal | Outcome)]
 
     def records(self) -> list[TrackRecord]:
         return self._records.all(self._audit.entries, self._audit.head)
@@ -105,50 +142,89 @@ class Book:
             os.close(self._lock)
             self._lock = None
 
-    def _begin(self, *, simulated: bool) -> None:
-        is_new = self._table.is_empty
-        if not is_new and not self._table.is_ours():
-            raise LedgerError(f"{self._path} is no ledger, or its table was changed")
-        self._table.begin_writing()
+    def _begin(self, files: list[SegmentFile], *, simulated: bool) -> None:
+        table, witness = self._table, self._witness()
+        is_new = table.is_empty
+        if not is_new and not table.is_ours():
+            raise LedgerError(f"{self._file.path} is no ledger, or its table was changed")
+        if is_new and witness is not None:
+            raise LedgerError(
+                f"there is no ledger {self._path}, and its witness saw {witness.entries} entries: "
+                "if a new one is to begin, move that witness away"
+            )
+        table.begin_writing()
         if is_new:
             now_us = self._clock.now_ns() // 1_000
             genesis = Genesis(secrets.token_hex(8), now_us, FORMAT, simulated)
-            self._table.create(entry_of(genesis, 1, now_us, NOTHING_BEFORE))
+            table.create(entry_of(genesis, 1, now_us, NOTHING_BEFORE))
+        else:
+            check_predecessor(self._file, files, table)
+        self._audit, self._records = gone_on(self._file, table)
+        self._state = next(
+            (each for each in table.states() if each.n == self._audit.entries), self._state
+        )
         self._read_on()
-        genesis_there = self._audit.genesis
-        if genesis_there is None:
-            raise LedgerError(f"{self._path} is a ledger without its first entry")
-        if genesis_there.simulated != simulated:
-            which = "a simulated market" if genesis_there.simulated else "live markets"
+        self._check_kind(simulated=simulated)
+        if witness is not None:
+            self._check_witness(witness)
+        self._tell_witness()
+        if not table.has_states:
+            table.take_states()
+        if self._is_state_due:
+            self._append([])
+
+    def _check_kind(self, *, simulated: bool) -> None:
+        genesis = self._audit.genesis
+        if genesis is None:
+            raise LedgerError(f"{self._file.path} is a ledger without its first entry")
+        if genesis.simulated != simulated:
+            which = "a simulated market" if genesis.simulated else "live markets"
             raise LedgerError(f"{self._path} is the ledger of {which}: signals are never mixed")
-        self._check_witness()
+        if self._audit.segment != self._file.number:
+            raise LedgerError(f"{self._file.path} is segment {self._audit.segment}")
 
     def _read_on(self) -> None:
         for entry in self._table.entries(self._audit.entries):
             payload = self._audit.hear(entry)
-            if not isinstance(payload, Genesis):
+            self._bytes_since_state += len(entry.payload)
+            if isinstance(payload, Signal | Outcome):
                 self._records.add(payload)
 
-    def _check_witness(self) -> None:
-        """The entry that was once the last must still be there, as it was."""
+    def _witness(self) -> Head | None:
         try:
-            head = read_head(self._path)
+            return read_head(self._path)
         except ValueError as error:
             _log.warning("the ledger's witness can't be read: %s", error)
-            head = None
-        if head is not None:
-            entry = next(self._table.entries(head.entries - 1), None)
-            if entry is None or (entry.n, entry.hash) != (head.entries, head.head):
-                raise LedgerError(
-                    f"{self._path} does not have the entry {head.entries} that its witness saw: "
-                    "its end was cut off or rewritten (`tickgate ledger verify`)"
-                )
-        self._tell_witness()
+            return None
+
+    def _check_witness(self, head: Head) -> None:
+        """The entry that was once the last must still be there, as it was."""
+        following = self._table.entry(max(head.entries + 1, self._table.first))
+        entry = self._table.entry(head.entries)
+        if entry is None and following is not None and following.n > head.entries + 1:
+            _log.warning("the ledger's witness is of an entry of a segment before: not compared")
+            return
+        # Of the last entry of the segment before, this one's first has the hash.
+        found = following.previous if entry is None and following is not None else None
+        if head.head != (found if entry is None else entry.hash):
+            raise LedgerError(
+                f"{self._path} does not have the entry {head.entries} that its witness saw: "
+                "its end was cut off or rewritten (`tickgate ledger verify`)"
+            )
 
     def _append(self, payloads: Sequence[Signal | Outcome]) -> list[Signal | Outcome]:
+        if self._failed is not None:
+            remove_file(self._failed)
+            self._failed = None
+        elif self._is_full:
+            self._begin_segment()
         staged = self._audit.copy()
         now_us = self._clock.now_ns() // 1_000
         entries: list[Entry] = []
+        state: KeptState | None = None
+        if self._is_state_due:
+            state = kept(state_of(self._audit, self._records))
+            entries.append(self._next(StateSeal(state.hash), staged, now_us))
         added: list[Signal | Outcome] = []
         refused: list[str] = []
         for payload in payloads:
@@ -162,15 +238,18 @@ class Book:
         if refused:
             _log.warning("the ledger refuses entries=%d first=%s", len(refused), refused[0])
         if entries:
-            self._table.add(entries)
+            self._table.add(entries, state)
             self._audit = staged
+            if state is not None:
+                self._state, self._bytes_since_state = state, 0
+            self._bytes_since_state += sum(len(entry.payload) for entry in entries)
             for payload in added:
                 self._records.add(payload)
             self._tell_witness()
         self._owed = []
         return added
 
-    def _next(self, payload: Signal | Outcome, staged: Audit, now_us: int) -> Entry:
+    def _next(self, payload: Signal | Outcome | StateSeal, staged: Audit, now_us: int) -> Entry:
         """Raises WrongEntryError or ValueError: it can't be one."""
         n = staged.entries + 1
         entry = entry_of(payload, n, now_us, staged.head)
@@ -178,6 +257,41 @@ class Book:
             raise WrongEntryError(n, f"signal {payload.id} is there already")
         staged.hear(entry)
         return entry
+
+    @property
+    def _is_state_due(self) -> bool:
+        return (
+            self._audit.entries - self._state.n >= _STATE_ENTRIES
+            and self._bytes_since_state >= len(self._state.text)
+        )
+
+    @property
+    def _is_full(self) -> bool:
+        if self._audit.entries < self._begin_after_n:
+            return False
+        least = _SEGMENT_STATES_MIN * len(self._state.text)
+        return self._table.size_bytes >= max(self._segment_bytes_max, least)
+
+    def _begin_segment(self) -> None:
+        """Goes on in a new file. Where that fails, this one grows on and it is tried again."""
+        number = self._file.number + 1
+        file = SegmentFile(number, segment_path(self._path, number))
+        now_us = self._clock.now_ns() // 1_000
+        try:
+            table, state, entry = begun(file, self._file, self._audit, self._records, now_us)
+        except (sqlite3.Error, OSError) as error:
+            _log.warning("the ledger's segment %d can't be begun: %s", number, error)
+            self._begin_after_n = self._audit.entries + _STATE_ENTRIES
+            self._failed = file.path
+            remove_file(file.path)
+            self._failed = None
+            return
+        self._table.close()
+        self._file, self._table = file, table
+        self._audit.hear(entry)
+        self._state, self._bytes_since_state = state, 0
+        self._tell_witness()
+        _log.info("the ledger goes on in %s after entries=%d", file.path, state.n)
 
     def _tell_witness(self) -> None:
         try:
@@ -196,22 +310,3 @@ def _told(path: Path) -> Iterator[None]:
         raise LedgerError(f"the ledger {path} can't be used: {error}") from error
     except WrongEntryError as error:
         raise LedgerError(f"the ledger {path} is wrong: {error}") from error
-
-
-def _locked(path: Path) -> int:
-    """One writer: the lock dies with it. Not the file's own: closing any handle of that would take
-    SQLite's locks away."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise LedgerError(f"the ledger {path} can't be used: {error}") from error
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        holder = os.pread(lock, 32, 0).decode("ascii", "replace") or "unknown"
-        os.close(lock)
-        raise LedgerError(f"another process ({holder}) writes the ledger {path}") from None
-    os.truncate(lock, 0)
-    os.pwrite(lock, str(os.getpid()).encode(), 0)
-    return lock

@@ -15,10 +15,13 @@ from feeds.market import Outcome, Signal
 FORMAT: Final = 1
 """Of the entries; told in the first one."""
 
+SEGMENT_FORMAT: Final = 2
+"""Of those of a segment; told in its first one. Its signals and outcomes are as in format 1."""
+
 NOTHING_BEFORE: Final = "0" * 64
 """What the first entry has for the hash of the one before."""
 
-EntryKind = Literal["genesis", "signal", "outcome"]
+EntryKind = Literal["genesis", "segment", "state", "signal", "outcome"]
 
 
 class Genesis(msgspec.Struct, frozen=True):
@@ -32,7 +35,32 @@ class Genesis(msgspec.Struct, frozen=True):
     """Whether it is of a generated market; live signals are never in one with such."""
 
 
-Payload = Genesis | Signal | Outcome
+class Segment(msgspec.Struct, frozen=True):
+    """The first entry of a file that goes on where another one ended."""
+
+    ledger: str
+    """The id of the ledger, as in its first entry."""
+    version: int
+    segment: int
+    """Which file of the ledger it is: 2 or more."""
+    after: str
+    """The name of the file that ended."""
+    entries: int
+    """How many entries there were until then, and the hash of the last one."""
+    head: str
+    state: str
+    """The SHA-256 of what was known then, which stands in the file: see `state`. Who has this
+    file alone goes on from there."""
+
+
+class StateSeal(msgspec.Struct, frozen=True):
+    """What the entries before this one came to, by its hash: who makes up sums breaks the chain."""
+
+    state: str
+    """The SHA-256 of the state that was kept then: see `state`."""
+
+
+Payload = Genesis | Segment | StateSeal | Signal | Outcome
 
 
 class Entry(NamedTuple):
@@ -53,6 +81,8 @@ class Entry(NamedTuple):
 
 _DECODERS: Final[Mapping[str, Callable[[bytes], Payload]]] = {
     "genesis": msgspec.json.Decoder(Genesis).decode,
+    "segment": msgspec.json.Decoder(Segment).decode,
+    "state": msgspec.json.Decoder(StateSeal).decode,
     "signal": msgspec.json.Decoder(Signal).decode,
     "outcome": msgspec.json.Decoder(Outcome).decode,
 }
@@ -77,6 +107,10 @@ def entry_of(payload: Payload, n: int, at_us: int, previous: str) -> Entry:
     match payload:
         case Genesis():
             kind = "genesis"
+        case Segment():
+            kind = "segment"
+        case StateSeal():
+            kind = "state"
         case Signal():
             kind = "signal"
         case Outcome():

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from feeds.ledger.book import Book
+from feeds.ledger.book import SEGMENT_BYTES_MAX, Book
 from feeds.market import Clock, Outcome, Signal, TrackRecord
 
 T = TypeVar("T")
@@ -24,14 +24,28 @@ class Ledger:
         self._thread = thread
 
     @classmethod
-    async def open(cls, path: Path | str, *, simulated: bool, clock: Clock) -> "Ledger":
-        """Reads all of it and checks it on the way: 10 to 40 us of a core for each entry.
+    async def open(
+        cls,
+        path: Path | str,
+        *,
+        simulated: bool,
+        clock: Clock,
+        segment_bytes_max: int = SEGMENT_BYTES_MAX,
+    ) -> "Ledger":
+        """Reads and checks its end: some thousand entries, however many there are.
 
-        Makes one where there is none. Raises LedgerError: it can't be read or written, another
+        Makes one where there is none. `segment_bytes_max`: a file of that size is followed by
+        another. Raises LedgerError: it can't be read or written, another
         process has it, it is of the other kind (`simulated`), or an entry is wrong.
         """
         thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="ledger")
-        opening = thread.submit(Book.open, Path(path), simulated=simulated, clock=clock)
+        opening = thread.submit(
+            Book.open,
+            Path(path),
+            simulated=simulated,
+            clock=clock,
+            segment_bytes_max=segment_bytes_max,
+        )
         try:
             book = await asyncio.wrap_future(opening)
         except BaseException:
@@ -55,10 +69,6 @@ class Ledger:
     async def open_signals(self) -> list[Signal]:
         """Those without an outcome, oldest first."""
         return await self._run(lambda: list(self._book.open_signals))
-
-    async def recent_outcomes(self, limit: int) -> list[Outcome]:
-        """The newest ones, oldest of them first. Raises LedgerError."""
-        return await self._run(lambda: self._book.recent_outcomes(limit))
 
     async def recent(self, limit: int) -> list[Signal | Outcome]:
         """The newest entries as they were appended, for `unpublished`. Raises LedgerError."""

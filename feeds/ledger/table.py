@@ -1,4 +1,4 @@
-"""EDGE (SQLite): the file of a ledger. One table; rows are only ever added.
+"""EDGE (SQLite): a file of a ledger. Entries are only ever added; what they came to stands beside.
 
 WAL, so that readers never wait for the writer nor it for them; synchronous FULL: what is committed
 survives a power cut, because it is told to subscribers right after. Triggers refuse to change or
@@ -13,13 +13,17 @@ from typing import Final
 from urllib.parse import quote
 
 from feeds.ledger.entry import Entry
+from feeds.ledger.state import KeptState
 
 _APPLICATION: Final = 0x71CC6A7E
 """In the file's header, for `file` and for us: this is a ledger of Tickgate."""
 
 _COLUMNS: Final = "n, at, kind, signal, payload, previous, hash"
 
-_DEFINITIONS: Final = (
+LAYOUT: Final = 2
+"""Of the file, as SQLite's user_version tells. Layout 1 (user_version 0) has no states."""
+
+_ENTRIES: Final = (
     """CREATE TABLE entries (
     n INTEGER PRIMARY KEY,
     at INTEGER NOT NULL,
@@ -35,7 +39,16 @@ BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END""",
     """CREATE TRIGGER entries_are_not_deleted BEFORE DELETE ON entries
 BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END""",
 )
+_STATES: Final = """CREATE TABLE states (
+    n INTEGER PRIMARY KEY,
+    state TEXT NOT NULL,
+    hash TEXT NOT NULL
+)"""
+_DEFINITIONS: Final = {1: {*_ENTRIES}, LAYOUT: {*_ENTRIES, _STATES}}
 
+_WAL_BYTES_MAX: Final = 16 * 1024 * 1024
+"""A longer WAL, as a reader that takes its time leaves one, is cut to that as soon as it is gone.
+SQLite moves it into the file every 1,000 pages."""
 _BUSY_LIMIT_S: Final = 2.0
 _FAULTS_MAX: Final = 10
 
@@ -64,8 +77,7 @@ class Table:
     @classmethod
     def to_read(cls, path: Path) -> "Table":
         """Leaves no trace; somebody may be writing. All is read as of one moment."""
-        is_written = path.with_name(path.name + "-wal").exists()
-        mode = "mode=ro" if is_written else "mode=ro&immutable=1"
+        mode = "mode=ro" if is_left_open(path) else "mode=ro&immutable=1"
         uri = f"file:{quote(str(path.absolute()))}?{mode}"
         table = cls(sqlite3.connect(uri, timeout=_BUSY_LIMIT_S, isolation_level=None, uri=True))
         try:
@@ -80,51 +92,84 @@ class Table:
         """Whether nothing at all was made in it yet."""
         return not self._row("SELECT count(*) FROM sqlite_master")[0]
 
+    @property
+    def size_bytes(self) -> int:
+        """Of the file, with what waits in the WAL."""
+        return self._row("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")[
+            0
+        ]
+
+    @property
+    def has_states(self) -> bool:
+        return self._layout == LAYOUT
+
     def begin_writing(self) -> None:
         """To be called once it is known to be ours: it changes how the file is written."""
         self._set("journal_mode = WAL")
         self._set("synchronous = FULL")
+        # KiB: full within a minute; the default of 2 MiB fills for six.
+        self._set("cache_size = -256")
+        self._set(f"journal_size_limit = {_WAL_BYTES_MAX}")
 
-    def create(self, genesis: Entry) -> None:
-        """All at once, or nothing of it."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
+    def create(self, first: Entry, before: KeptState | None = None) -> None:
+        """All at once, or nothing of it. `before`: what goes on here from another file."""
+        with self._at_once():
             self._set(f"application_id = {_APPLICATION}")
-            for definition in _DEFINITIONS:
+            self._set(f"user_version = {LAYOUT}")
+            for definition in (*_ENTRIES, _STATES):
                 self._connection.execute(definition)
-            self._insert([genesis])
-            self._connection.execute("COMMIT")
-        except sqlite3.Error:
-            self._roll_back()
-            raise
+            self._insert([first])
+            if before is not None:
+                self._insert_state(before)
 
-    def add(self, entries: Sequence[Entry]) -> None:
-        """They are on the disk when this returns, or none of them is."""
-        self._connection.execute("BEGIN IMMEDIATE")
-        try:
+    def add(self, entries: Sequence[Entry], state: KeptState | None = None) -> None:
+        """They are on the disk when this returns, or none of them is.
+
+        `state`, of an entry that is there, takes the place of all but the file's first one.
+        """
+        with self._at_once():
+            if state is not None:
+                self._connection.execute(
+                    "DELETE FROM states WHERE n >= (SELECT min(n) FROM entries)"
+                )
+                self._insert_state(state)
             self._insert(entries)
-            self._connection.execute("COMMIT")
-        except sqlite3.Error:
-            self._roll_back()
-            raise
+
+    def take_states(self) -> None:
+        """A file of layout 1 becomes one of this; its entries stay as they are."""
+        with self._at_once():
+            self._connection.execute(_STATES)
+            self._set(f"user_version = {LAYOUT}")
 
     def is_ours(self) -> bool:
         """Whether it was made by `create` and is defined as it was then."""
         application = self._row("PRAGMA application_id")[0]
-        definitions = self._connection.execute(
-            "SELECT sql FROM sqlite_master WHERE sql IS NOT NULL"
-        ).fetchall()
-        return application == _APPLICATION and {text for (text,) in definitions} == {
-            text.encode() for text in _DEFINITIONS
-        }
+        rows = self._connection.execute("SELECT sql FROM sqlite_master WHERE sql IS NOT NULL")
+        told = {_text(text) for (text,) in rows.fetchall()}
+        return application == _APPLICATION and told == _DEFINITIONS.get(self._layout)
 
-    def entries(self, after: int = 0) -> Iterator[Entry]:
+    def states(self) -> list[KeptState]:
+        """What goes on here from another file, if any does, and the newest; oldest first."""
+        if not self.has_states:
+            return []
+        rows = self._connection.execute("SELECT n, state, hash FROM states ORDER BY n").fetchall()
+        return [
+            KeptState(n, text if isinstance(text, bytes) else b"", _text(hash_))
+            for n, text, hash_ in rows
+        ]
+
+    def entries(self, after: int = 0, until: int | None = None) -> Iterator[Entry]:
         """From that number on, in order. Whatever stands there: see `_text`."""
         rows = self._connection.execute(
-            f"SELECT {_COLUMNS} FROM entries WHERE n > ? ORDER BY n",  # noqa: S608 - a constant
-            (after,),
+            f"SELECT {_COLUMNS} FROM entries "  # noqa: S608 - a constant
+            "WHERE n > ? AND n <= coalesce(?, n) ORDER BY n",
+            (after, until),
         )
         return map(_entry, rows)
+
+    def entry(self, n: int) -> Entry | None:
+        """None: it is not in this file."""
+        return next(iter([*self.entries(n - 1, n)]), None)
 
     def newest(self, limit: int) -> list[Entry]:
         """The last ones, the newest last."""
@@ -134,14 +179,15 @@ class Table:
         ).fetchall()
         return [_entry(row) for row in reversed(rows)]
 
-    def newest_of(self, kind: str, limit: int) -> list[Entry]:
-        """The last ones of a kind, the newest last."""
-        rows = self._connection.execute(
-            f"SELECT {_COLUMNS} FROM entries WHERE kind = ? "  # noqa: S608 - a constant
-            "ORDER BY n DESC LIMIT ?",
-            (kind, limit),
-        ).fetchall()
-        return [_entry(row) for row in reversed(rows)]
+    @property
+    def last(self) -> int:
+        """The number of the newest entry; 0: there is none."""
+        return self._row("SELECT coalesce(max(n), 0) FROM entries")[0]
+
+    @property
+    def first(self) -> int:
+        """The number of the oldest entry; 0: there is none."""
+        return self._row("SELECT coalesce(min(n), 0) FROM entries")[0]
 
     def has(self, signal: str) -> bool:
         """Whether a signal of that id is there, open or not."""
@@ -156,6 +202,10 @@ class Table:
         told = [_text(text) for (text,) in rows]
         return [] if told == ["ok"] else told
 
+    def settle(self) -> None:
+        """Moves what is in the WAL into the file, as far as readers let it."""
+        self._set("wal_checkpoint(TRUNCATE)")
+
     def close(self) -> None:
         """The last one that closes it moves what is in the WAL into the file."""
         self._connection.close()
@@ -166,9 +216,26 @@ class Table:
             [entry._replace(payload=entry.payload.decode()) for entry in entries],  # type: ignore[arg-type]
         )
 
-    def _roll_back(self) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
+    def _insert_state(self, state: KeptState) -> None:
+        self._connection.execute(
+            "INSERT INTO states (n, state, hash) VALUES (?, ?, ?)",
+            (state.n, state.text.decode(), state.hash),
+        )
+
+    @contextlib.contextmanager
+    def _at_once(self) -> Iterator[None]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+
+    @property
+    def _layout(self) -> int:
+        return self._row("PRAGMA user_version")[0] or 1
 
     def _set(self, pragma: str) -> None:
         self._connection.execute(f"PRAGMA {pragma}").fetchall()
@@ -176,6 +243,17 @@ class Table:
     def _row(self, query: str) -> tuple[int, ...]:
         row: tuple[int, ...] = self._connection.execute(query).fetchone()
         return row
+
+
+def is_left_open(path: Path) -> bool:
+    """Whether somebody writes it, or died while he did: some of it is in the WAL."""
+    return path.with_name(path.name + "-wal").exists()
+
+
+def remove_file(path: Path) -> None:
+    """With what SQLite keeps beside it: a new file of that name is not to inherit it."""
+    for beside in ("", "-wal", "-shm"):
+        path.with_name(path.name + beside).unlink(missing_ok=True)
 
 
 def _entry(row: Sequence[object]) -> Entry:

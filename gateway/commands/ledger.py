@@ -1,17 +1,19 @@
 """`tickgate ledger`: whether the record of signals is whole, and what it comes to."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal
 
 import click
 import msgspec
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
 from feeds.chosen import ledger_path
 from feeds.errors import LedgerError
-from feeds.ledger.track_record import TrackRecords
+from feeds.ledger.segments import segment_files
 from feeds.ledger.verification import Remarks, Verification, verify_ledger
 from feeds.market import SystemClock, TrackRecord
 from gateway.commands.failure import STATUS_MISTAKE, STATUS_WORLD, CommandFailure
@@ -38,8 +40,9 @@ def ledger_verify(
 ) -> None:
     """Check every entry; say which is the first wrong one, and why.
 
-    PATH: a ledger's file. [those of this Tickgate] Status 1 when one is wrong, 2 when it can't be
-    read. Only a --head from elsewhere, out of a track record, shows that nothing was rewritten.
+    PATH: a ledger's file, or one later segment. [those of this Tickgate] Status 1 when one is
+    wrong, 2 when it can't be read. Only a --head from elsewhere, out of a track record, shows that
+    nothing was rewritten.
     """
     status = verify_ledgers(settings, paths, head, entries)
     end_with(status)
@@ -102,11 +105,10 @@ def report_ledgers(
     """
     told: list[TrackRecord] = []
     for file in _files(settings, paths):
-        records = TrackRecords()
-        verification = _verified(file, None, None, records)
+        verification = _verified(file, None, None)
         if verification.wrong is not None:
             raise CommandFailure(f"the ledger {file} is wrong: {verification.wrong}", STATUS_WRONG)
-        told += records.all(verification.entries, verification.head)
+        told += verification.records.all(verification.entries, verification.head)
     wanted = [each for each in told if each.pair == pair and model in (None, each.model)]
     if as_json:
         click.echo(msgspec.json.format(msgspec.json.encode(wanted)))
@@ -122,7 +124,7 @@ def _files(settings: Settings, paths: Sequence[str]) -> list[Path]:
     if paths:
         return [Path(path) for path in paths]
     places = [ledger_path(settings.ledger, simulated=simulated) for simulated in (False, True)]
-    there = [place for place in places if place is not None and place.exists()]
+    there = [place for place in places if place is not None and segment_files(place)]
     if not there:
         raise CommandFailure(
             f"there is no ledger at {places[0]}: it begins with the first signal", STATUS_MISTAKE
@@ -130,15 +132,26 @@ def _files(settings: Settings, paths: Sequence[str]) -> list[Path]:
     return there
 
 
-def _verified(
-    file: Path, head: str | None, entries: int | None, records: TrackRecords | None = None
-) -> Verification:
+def _verified(file: Path, head: str | None, entries: int | None) -> Verification:
     now_us = SystemClock().now_ns() // 1_000
-    hear = (lambda _: None) if records is None else records.add
     try:
-        return verify_ledger(file, now_us, head, entries, hear)
+        with _progress(file.name) as advance:
+            return verify_ledger(file, now_us, head, entries, advance)
     except LedgerError as error:
         raise CommandFailure(str(error), STATUS_MISTAKE) from None
+
+
+@contextmanager
+def _progress(name: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar on a terminal; nothing elsewhere."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _entry, _of: None
+        return
+    columns = TextColumn(name), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda entry, of: bar.update(task, completed=entry, total=of)
 
 
 def _write(told: Verification, console: Console) -> None:
@@ -153,7 +166,11 @@ def _write(told: Verification, console: Console) -> None:
         lines.append(Text(f"  ledger {told.ledger} of {of}, since {time_of(told.created_us or 0)}"))
     counts = f"{told.signals:,} signals, {told.outcomes:,} outcomes"
     until = "" if told.wrong is None else " up to there"
-    lines.append(Text(f"  {told.entries:,} entries{until}: {counts}"))
+    lines.append(Text(f"  {told.entries - told.before:,} entries{until}{_where(told)}: {counts}"))
+    if told.before:
+        lines.append(
+            Text(f"  the {told.before:,} before them are in segments that are not here", "yellow")
+        )
     if told.wrong is None:
         lines.append(Text(f"  head {told.head}"))
         compared = " and ".join(told.compared_with) or "no head: a cut end would not be seen"
@@ -163,6 +180,10 @@ def _write(told: Verification, console: Console) -> None:
     lines += _remarks("were appended long after they say they were made", told.late)
     for each in lines:
         console.print(each, soft_wrap=True)
+
+
+def _where(told: Verification) -> str:
+    return f" in {told.segments} files" if told.segments > 1 else ""
 
 
 def _remarks(words: str, remarks: Remarks) -> list[Text]:
