@@ -32,6 +32,15 @@ class Head(NamedTuple):
     seq: int
     publisher: bytes
     batch: int
+    run: int
+    """Of Redis, in which a publisher last vouched for it."""
+
+
+class Held(NamedTuple):
+    """A lease."""
+
+    token: bytes
+    until_us: int
 
 
 class Keys:
@@ -43,6 +52,9 @@ class Keys:
         self.finals: dict[str, list[bytes]] = {}
         """Messages of final candles: no epoch's end empties them."""
         self.sets: dict[bytes, dict[bytes, None]] = {}
+        self.leases: dict[bytes, Held] = {}
+        self.held_last: dict[bytes, bytes] = {}
+        """By the key of a lease, the token of who held it last."""
         self.scripts: set[bytes] = set()
 
     def copy(self) -> "Keys":
@@ -59,8 +71,12 @@ class Published(NamedTuple):
     payload: bytes
 
 
+class Fenced(Exception):  # noqa: N818 - an answer
+    """The lease is not with who publishes."""
+
+
 class BusModel:
-    """The scripts, but for what they ask of Redis' own run: here a publisher outlives every run.
+    """The scripts.
 
     `on_published` is PUBLISH; `on_epoch` hears of epochs without a message."""
 
@@ -70,6 +86,10 @@ class BusModel:
         on_epoch: Callable[[str, bytes, int], None],
     ) -> None:
         self.keys = Keys()
+        self.run = 1
+        """Of Redis: another one after each restart."""
+        self.publisher = b""
+        """Who publishes just now."""
         self.trims_to: int | None = None
         """Fewer messages than a publisher asks to keep: somebody trims as well."""
         self._on_published = on_published
@@ -78,8 +98,11 @@ class BusModel:
     def call(
         self, names: Sequence[bytes], arguments: Sequence[bytes], now_us: int
     ) -> list[bytes | int]:
-        """KEYS and ARGV of a valid call; its answer."""
+        """KEYS and ARGV of a valid call; its answer. Raises Fenced."""
         publisher, batch = arguments[0], int(arguments[1])
+        if len(names) % 2 and self.holder(names[-1], now_us) != publisher:
+            raise Fenced
+        self.publisher = publisher
         answer: list[bytes | int] = []
         at = 2
         for head_name in names[: len(names) - len(names) % 2 : 2]:
@@ -88,13 +111,15 @@ class BusModel:
             payloads = arguments[at + 3 : at + 3 + count]
             at += 3 + count
             head = self.keys.heads.get(channel)
-            if (
-                head is None
-                or not (publisher and head.publisher == publisher)
-                or head.batch < batch
-            ):
+            is_new = bool(publisher) and (head is None or head.publisher != publisher)
+            if head is None or is_new or not publisher or head.batch < batch:
+                run = head.run if head is not None else 0
+                if is_new and run not in (0, self.run):
+                    head = None
                 head = self._publish(channel, head, missing, payloads, most, now_us)
-                head = head._replace(publisher=publisher, batch=batch)
+                head = head._replace(
+                    publisher=publisher, batch=batch, run=self.run if is_new else run
+                )
                 self.keys.heads[channel] = head
             answer += [head.epoch, head.seq]
         return answer
@@ -119,7 +144,29 @@ class BusModel:
                 del self.keys.heads[channel]
                 self.keys.logs.pop(channel, None)
                 behind += 1
+            else:
+                self.keys.heads[channel] = head._replace(run=self.run)
         return behind
+
+    def holder(self, lease: bytes, now_us: int) -> bytes | None:
+        """Whose token a lease has now."""
+        held = self.keys.leases.get(lease)
+        return held.token if held is not None and now_us < held.until_us else None
+
+    def lease(self, names: Sequence[bytes], arguments: Sequence[bytes], now_us: int) -> list[int]:
+        """`lease.lua`."""
+        (lease, last), (what, token, ttl_ms) = names, arguments
+        holder, before = self.holder(lease, now_us), self.keys.held_last.get(last)
+        if what == b"leave":
+            if holder == token:
+                del self.keys.leases[lease]
+            return [0, 0]
+        is_anothers = before is not None and before != token
+        if holder != token and (holder is not None or (what == b"keep" and is_anothers)):
+            return [0, 1]
+        self.keys.leases[lease] = Held(token, now_us + int(ttl_ms) * 1_000)
+        self.keys.held_last[last] = token
+        return [1, int(holder != token and is_anothers)]
 
     def after(self, channel: str, seq: int, count: int) -> list[Entry]:
         """The newest entries from `seq` on, newest first."""
@@ -158,7 +205,7 @@ class BusModel:
             told = Published(channel, epoch.decode(), seq, missing.decode(), payload)
             self._on_published(told, message)
             missing = b"-"
-        return Head(epoch, seq, b"", 0)
+        return Head(epoch, seq, b"", 0, 0)
 
     def _new_epoch(self, channel: str, now_us: int) -> bytes:
         self.keys.logs.pop(channel, None)

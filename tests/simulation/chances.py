@@ -10,7 +10,7 @@ from feeds.market import Channel
 from feeds.settings import PublisherSettings
 from gateway.fanout import comeback, history
 from gateway.settings import GatewaySettings
-from tests.simulation.venue import CHANNELS
+from tests.simulation.venue import CHANNELS, LATE
 
 FAULTS: Final = (
     "cut",
@@ -28,10 +28,12 @@ FAULTS: Final = (
     "chops",
     "new gateway",
     "drain",
+    "behind",
+    "behind",
 )
 _LOSING: Final = ("lossy", "restart with an older memory")
 _FORGETTING: Final = ("restart without memory", "flush all")
-_PARTING: Final = ("cut", "block", "half open", "late", "restart", "new gateway")
+_PARTING: Final = ("cut", "block", "half open", "late", "restart", "new gateway", "drain", "behind")
 """What came while the gateway was away from Redis is lost for good if Redis forgets it then."""
 
 
@@ -44,6 +46,13 @@ class Chances:
         self.active_s = random.uniform(1.0, 3.0)
         self.clients = random.randint(1, 3)
         self.channels: list[Channel] = random.sample(CHANNELS, random.randint(1, 3))
+        self.workers = random.choice((1, 2))
+        """Behind one port."""
+        self.late: list[tuple[float, Channel]] = []
+        """Channels that begin later, and when; clients want all of their kind."""
+        if random.random() < 0.25:
+            self.late = [(random.uniform(0.1, self.active_s), channel) for channel in LATE]
+            self.late.sort(key=lambda row: row[0])
         self.pause_s = random.choice((0.03, 0.06, 0.2))
         """Between two offers."""
         count = random.choice((0, 1, 2, 3, 5))

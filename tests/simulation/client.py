@@ -1,6 +1,6 @@
 """A client: what it wants, when it is slow or away, and the account of all that it is told."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from tests.simulation.account import Account
 from tests.simulation.socket import Socket
 from tests.simulation.truth import Violation
 
+_AGAIN_S: Final = 1.0
 _DECODERS: Final = {"json": msgspec.json.decode, "msgpack": msgspec.msgpack.decode}
 _ENCODERS: Final = {"json": msgspec.json.encode, "msgpack": msgspec.msgpack.encode}
 
@@ -30,6 +31,7 @@ class Client:
         encoding: EncodingName,
         *,
         account: Callable[[Channel, set[str]], Account],
+        begun: Sequence[Channel],
         now_s: Callable[[], float],
         record: Callable[[str, bytes], None],
     ) -> None:
@@ -38,11 +40,16 @@ class Client:
         self.encoding: EncodingName = encoding
         self.plan_is_narrow = False
         self.wanted: dict[str, Terms] = {}
+        self._wildcards: dict[str, Terms] = {}
+        """Names with a `*`, of which each new channel is wanted too."""
+        self._again_s = 0.0
+        """When they are asked for again."""
         self.socket: Socket | None = None
         self.back_at_s = 0.0
         self.accounts: dict[str, Account] = {}
         self._subscriber = Subscriber(Random(random.random()))
         self._new_account = account
+        self._begun = begun
         self._now_s = now_s
         self._record = record
         self._sent: dict[Any, Subscribe | Unsubscribe] = {}
@@ -70,13 +77,18 @@ class Client:
             self.socket.drop()
             self._away(away_s)
 
-    def want(self, channel: Channel, terms: Terms) -> None:
-        self.wanted[channel.name] = terms
-        self._ask(channel.name)
+    def want(self, name: str, terms: Terms) -> None:
+        if name.endswith("*"):
+            self._wildcards[name] = terms
+        else:
+            self.wanted[name] = terms
+        self._ask(name, terms)
 
     def want_no_more(self, name: str) -> None:
-        self.wanted.pop(name, None)
-        if self.socket is not None and name in self.accounts:
+        self._wildcards.pop(name, None)
+        for one in [one for one in self.wanted if is_meant(one, name)]:
+            del self.wanted[one]
+        if self.socket is not None and any(is_meant(one, name) for one in self.accounts):
             list(self._subscriber.unsubscribe([name]))
             self._send()
 
@@ -85,27 +97,43 @@ class Client:
         if self.socket is None or self.socket.is_leaving:
             return
         self._subscriber.due_in_s(self._now_s())
-        asked = {one for command in self._sent.values() for one in command.channels}
-        for name in self.wanted:
-            if name not in self.accounts and name not in asked:
-                self._ask(name)
+        self._ask_for_new()
+        asked = [one for command in self._sent.values() for one in command.channels]
+        for name, terms in self.wanted.items():
+            if name not in self.accounts and not _is_among(name, asked):
+                self._ask(name, terms)
         for name in list(self.accounts):
-            if name not in self.wanted and name not in asked:
+            if name not in self.wanted and not _is_among(name, asked):
                 list(self._subscriber.unsubscribe([name]))
         self._send()
+
+    def _ask_for_new(self) -> None:
+        """A `*` stands for what is known when it is asked."""
+        if self._now_s() < self._again_s:
+            return
+        self._again_s = self._now_s() + _AGAIN_S
+        for name, terms in self._wildcards.items():
+            if not all(one.name in self.wanted for one in self._begun if is_meant(one.name, name)):
+                self._ask(name, terms)
 
     def is_served(self) -> bool:
         """Whether everything that it wants is up to date here."""
         return (
             self.socket is not None
             and self.accounts.keys() == self.wanted.keys()
+            and all(
+                one.name in self.wanted
+                for one in self._begun
+                for name in self._wildcards
+                if is_meant(one.name, name)
+            )
             and not self._sent
             and all(one.is_current() and one.shows_newest() for one in self.accounts.values())
         )
 
-    def _ask(self, name: str) -> None:
+    def _ask(self, name: str, terms: Terms) -> None:
         if self.socket is not None:
-            list(self._subscriber.subscribe([name], self.wanted[name]))
+            list(self._subscriber.subscribe([name], terms))
             self._send()
 
     def _send(self) -> None:
@@ -114,8 +142,8 @@ class Client:
             command = self._subscriber.unsent.popleft().command
             if isinstance(command, Subscribe | Unsubscribe):
                 self._sent[command.id] = command
-            for name in getattr(command, "channels", ()):
-                if (account := self.accounts.get(name)) is not None:
+            for name, account in self.accounts.items():
+                if _is_among(name, getattr(command, "channels", ())):
                     account.is_ending |= isinstance(command, Unsubscribe)
                     account.is_changing |= isinstance(command, Subscribe)
             packed = _ENCODERS[self.encoding](command)
@@ -163,11 +191,12 @@ class Client:
 
     def _check_ack(self, told: dict[str, Any]) -> None:
         command = self._sent.pop(told["id"])
-        answered = [row["ch"] for row in (*told.get("ok", ()), *told.get("err", ()))]
-        if sorted(answered) != sorted(command.channels):
+        if not _answers(told, command):
             raise Violation(f"{self.name}: {told} is no answer to {command}")
         for row in told.get("ok", ()):
             name = row["ch"]
+            if isinstance(command, Subscribe) and name not in command.channels:
+                self._found(name, command)
             if isinstance(command, Unsubscribe):
                 self.accounts.pop(name, None)
                 self._told_to.pop(name, None)
@@ -180,12 +209,19 @@ class Client:
             rate, on_lag = _served(channel, command)
             if row["rate"] != rate:
                 raise Violation(f"{self.name}: {row} instead of {rate}")
-            to_come = [type(one) for one in self._sent.values() if name in one.channels]
+            to_come = [type(one) for one in self._sent.values() if _is_among(name, one.channels)]
             account.is_ending = Unsubscribe in to_come
             account.acked(row, since, rate, on_lag)
             account.is_changing = Subscribe in to_come
             if name not in self._told_to:
                 self._begin(name, row.get("seq", 0))
+
+    def _found(self, name: str, command: Subscribe) -> None:
+        """One that a `*` stands for, unless that is not wanted any more."""
+        if name not in [one.name for one in self._begun]:
+            raise Violation(f"{self.name}: there is no {name}")
+        if any(is_meant(name, one) for one in self._wildcards):
+            self.wanted[name] = Terms(command.rate, command.on_lag)
 
     def _check_passed_on(self) -> None:
         """What the client's core makes of it: each seq once, in order, or told as missing."""
@@ -223,6 +259,28 @@ class Client:
         if first <= at or (first > at + 1 and not is_ending):
             raise Violation(f"{self.name}: the client's core tells {name} {first}..{last} at {at}")
         self._told_to[name] = last
+
+
+def is_meant(name: str, by: str) -> bool:
+    """Whether a name, or one with a `*`, means a channel."""
+    return name == by or (by.endswith("*") and name.startswith(by[:-1]))
+
+
+def _is_among(name: str, asked: Sequence[str]) -> bool:
+    return any(is_meant(name, one) for one in asked)
+
+
+def _answers(told: dict[str, Any], command: Subscribe | Unsubscribe) -> bool:
+    """Each name once; a `*` is answered by each channel that it stands for, or refused itself."""
+    rows = [row["ch"] for row in (*told.get("ok", ()), *told.get("err", ()))]
+    by_name = [name for name in command.channels if not name.endswith("*")]
+    others = [name for name in rows if name not in by_name]
+    return (
+        len(set(rows)) == len(rows)
+        and set(by_name) <= set(rows)
+        and all(_is_among(name, command.channels) for name in others)
+        and all(any(is_meant(row, name) for row in rows) for name in command.channels)
+    )
 
 
 def _plain(since: object) -> object:

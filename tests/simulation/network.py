@@ -2,8 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
+from contextvars import Context, copy_context
 from random import Random
 from typing import Protocol
+
+from tests.simulation.virtual_time import process_now
 
 _NEXT_S = 1e-6
 """Two things never arrive at once: a heap of timers keeps no order of equals."""
@@ -31,8 +34,10 @@ class Weather:
 
 
 class _Direction:
-    def __init__(self, weather: Weather) -> None:
+    def __init__(self, weather: Weather, context: Context) -> None:
         self._weather = weather
+        self._context = context
+        """Of who receives: one that stands still receives nothing."""
         self._last_s = 0.0
         self.blocked_until_s = 0.0
 
@@ -45,16 +50,18 @@ class _Direction:
         for piece in pieces:
             due_s = max(loop.time() + self._weather.delay_s(), self.blocked_until_s)
             self._last_s = max(due_s, self._last_s + _NEXT_S)
-            loop.call_at(self._last_s, receive, piece)
+            loop.call_at(self._last_s, receive, piece, context=self._context)
 
 
 class Wire(asyncio.Transport):
-    """The product's end of a connection."""
+    """The product's end of a connection, of the process that makes it."""
 
     def __init__(self, protocol: asyncio.BaseProtocol, weather: Weather) -> None:
         super().__init__()
         self._protocol = protocol
-        self._up, self._down = _Direction(weather), _Direction(weather)
+        self._context = copy_context()
+        self.process = process_now()
+        self._up, self._down = _Direction(weather, Context()), _Direction(weather, self._context)
         self._weather = weather
         self._is_closing = False
         self.is_dead = False
@@ -84,7 +91,7 @@ class Wire(asyncio.Transport):
     def resume_reading(self) -> None:
         self._is_paused = False
         if self._unread:
-            asyncio.get_running_loop().call_soon(self._read)
+            asyncio.get_running_loop().call_soon(self._read, context=self._context)
 
     def get_write_buffer_size(self) -> int:
         return 0
@@ -107,7 +114,9 @@ class Wire(asyncio.Transport):
         if self._is_closing:
             return
         self._is_closing = True
-        asyncio.get_running_loop().call_soon(self._protocol.connection_lost, error)
+        asyncio.get_running_loop().call_soon(
+            self._protocol.connection_lost, error, context=self._context
+        )
         if self.peer is not None:
             self.peer.lost()
 

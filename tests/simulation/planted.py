@@ -7,9 +7,12 @@ from typing import Any, Final
 from unittest.mock import patch
 
 from feeds.batch import Batch, Waiting
+from feeds.market import Channel
 from gateway.bus.bus import Bus
+from gateway.bus.directory import Directory
+from gateway.bus.directory_reader import DirectoryReader
 from gateway.fanout import message
-from gateway.fanout.comeback import Comeback
+from gateway.fanout.comeback import Answer, Comeback, Fate
 from gateway.fanout.history import Entry, History
 from gateway.fanout.hub import Hub
 from gateway.fanout.message import Message, TradeMessage
@@ -133,6 +136,45 @@ def _of_any_epoch(_: Any) -> Any:
     return is_near
 
 
+def _knows_all(_: Any) -> Any:
+    def has(self: History, after: int) -> bool:
+        return True
+
+    return has
+
+
+def _ahead_is_here(answer: Any) -> Any:
+    def answered(self: Comeback, topic: Topic, *rest: Any) -> Answer:
+        position = self._positions[topic.channel.name]
+        if position is not None and position.seq > topic.seq:
+            return Answer(Fate.RECOVERED, [])
+        return answer(self, topic, *rest)  # type: ignore[no-any-return]
+
+    return answered
+
+
+def _never_again(_: Any) -> Any:
+    async def run(self: DirectoryReader) -> None:
+        await asyncio.Event().wait()
+
+    return run
+
+
+def _all_but_the_last(named: Any) -> Any:
+    def fewer(self: Directory, name: str) -> list[Channel]:
+        channels: list[Channel] = named(self, name)
+        return channels[:-1] if len(channels) > 2 else channels
+
+    return fewer
+
+
+def _none(_: Any) -> Any:
+    def none(*_: Any) -> Sequence[Any]:
+        return ()
+
+    return none
+
+
 BUGS: Final[dict[str, Plant]] = {
     "the ring drops the wrong end": _in_the_place_of(History, "_drop", _drop_newest),
     "a resume begins one too early": _in_the_place_of(History, "between", _one_too_early),
@@ -154,6 +196,17 @@ BUGS: Final[dict[str, Plant]] = {
     "a position of another epoch is resumed": _in_the_place_of(Comeback, "_is_near", _of_any_epoch),
     "a batch that is sent again is another one": _in_the_place_of(
         Batch, "command", _another_name_each_time
+    ),
+    "a worker's ring passes for all that there was": _in_the_place_of(History, "has", _knows_all),
+    "what another worker has told passes for told here": _in_the_place_of(
+        Comeback, "answer", _ahead_is_here
+    ),
+    "a worker that is behind takes its word for the last": _in_the_place_of(
+        Comeback, "unheard", _none
+    ),
+    "the directory is never read again": _in_the_place_of(DirectoryReader, "run", _never_again),
+    "a wildcard leaves out its last channel": _in_the_place_of(
+        Directory, "named", _all_but_the_last
     ),
     "what a feed drops is not announced": _in_the_place_of(Batch, "add", _unsaid),
 }

@@ -11,11 +11,12 @@ import hiredis
 from feeds.market.bus_names import channel_of, topic
 from gateway.bus import heartbeat
 from gateway.bus import readings as bus_readings
-from tests.simulation.bus_model import BusModel, Keys, Published
+from tests.simulation.bus_model import BusModel, Fenced, Keys, Published
 from tests.simulation.network import Weather, Wire
-from tests.simulation.virtual_time import VirtualClock
+from tests.simulation.virtual_time import Process, VirtualClock
 
 _HEADS = files("feeds").joinpath("heads.lua").read_bytes()
+_LEASE_SHA = hashlib.sha1(files("feeds").joinpath("lease.lua").read_bytes()).hexdigest().encode()
 _BEAT = heartbeat._BEAT.encode()
 _BEGIN_EPOCH = bus_readings._BEGIN_EPOCH.encode()
 _COPY_LATE_S = 0.02
@@ -87,6 +88,8 @@ class RedisServer:
         self.bus = BusModel(self._published, on_epoch)
         self.connections: dict[_Connection, None] = {}
         self.is_down = False
+        self.upheavals = 0
+        """How often it forgot something, or was another one."""
         self.loses = self.repeats = self.overtakes = 0.0
         """The share of published messages to which that happens on their way to a subscriber."""
         self.bus_sha = b""
@@ -108,11 +111,24 @@ class RedisServer:
             if self._random.random() < share:
                 connection.wire.cut()
 
+    def cut_of(self, process: Process) -> None:
+        """Its end."""
+        for connection in list(self.connections):
+            if connection.wire.process is process:
+                connection.wire.cut()
+
     def block(self, seconds: float, share: float) -> None:
         until_s = self._clock.monotonic_s() + seconds
         for connection in self.connections:
             if self._random.random() < share:
                 connection.wire.block(until_s)
+
+    def hold_up(self, seconds: float) -> None:
+        """One that listens hears nothing for so long; nothing is lost."""
+        listening = [one for one in self.connections if one.names]
+        if listening:
+            until_s = self._clock.monotonic_s() + seconds
+            self._random.choice(listening).wire.block(until_s)
 
     def half_open(self, share: float) -> None:
         for connection in list(self.connections):
@@ -121,6 +137,7 @@ class RedisServer:
 
     def stop(self) -> None:
         self.is_down = True
+        self.bus.run += 1
         self.cut(1.0)
 
     def start(self) -> None:
@@ -185,10 +202,16 @@ class RedisServer:
         sha, count = arguments[0], int(arguments[1])
         if sha not in self.bus.keys.scripts:
             return Refused("NOSCRIPT No matching script. Please use EVAL.")
+        names, rest = arguments[2 : 2 + count], arguments[2 + count :]
+        now_us = self._clock.now_ns() // 1_000
+        if sha == _LEASE_SHA:
+            return self.bus.lease(names, rest, now_us)
         if sha != self.bus_sha:
             return Refused("ERR this script is not simulated")
-        names, rest = arguments[2 : 2 + count], arguments[2 + count :]
-        return self.bus.call(names, rest, self._clock.now_ns() // 1_000)
+        try:
+            return self.bus.call(names, rest, now_us)
+        except Fenced:
+            return Refused("FENCED bus: the lease is not with this publisher")
 
     def _evaluate(self, arguments: list[bytes]) -> Answer:
         match arguments:
@@ -209,7 +232,7 @@ class RedisServer:
 
     def _read(self, arguments: list[bytes]) -> Answer:
         channel = channel_of(arguments[0].removesuffix(b":log").decode())
-        first = 0 if arguments[2] == b"-" else int(arguments[2].partition(b"-")[0])
+        first = 0 if arguments[2] in (b"-", b"") else int(arguments[2].partition(b"-")[0])
         at = [word.upper() for word in arguments].index(b"COUNT")
         found = self.bus.after(channel, first, int(arguments[at + 1]))
         return [[b"%d-0" % one.seq, [b"m", one.message]] for one in found]

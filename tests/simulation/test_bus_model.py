@@ -6,16 +6,20 @@ from random import Random
 import pytest
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
+from redis.exceptions import ResponseError
 
-from feeds.market.bus_names import finals_key, head_key, log_key, topic
+from feeds.market.bus_names import finals_key, head_key, lease_keys, log_key, topic
 from gateway.bus import heartbeat
 from gateway.bus import readings as bus_readings
-from tests.simulation.bus_model import BusModel, Head, Log, Published
+from tests.simulation.bus_model import BusModel, Fenced, Head, Log, Published
 
 CHANNELS = ("trade:sim:A", "quote:sim:B", "candle.1m:sim:A", "candle.1s:sim:A")
 CALLS = 80
 HEADS_SCRIPT = files("feeds").joinpath("heads.lua").read_text()
 SCRIPT = files("feeds").joinpath("bus.lua").read_text()
+LEASE_SCRIPT = files("feeds").joinpath("lease.lua").read_text()
+LEASE_MS = 600_000
+"""It ends in this test when the key goes."""
 
 
 class Both:
@@ -101,6 +105,9 @@ class Both:
                 real = await self.redis.eval(HEADS_SCRIPT, 2, *names, epoch, str(seq))
                 packed = [one.encode() for one in names]
                 assert real == self.model.forget_behind(packed, [head.epoch, b"%d" % seq])
+            case "another run" if name in keys.heads:
+                await self.redis.hset(head_key(name), "run", "f00d")
+                keys.heads[name] = keys.heads[name]._replace(run=-1)
             case "begin an epoch" if name in keys.heads:
                 await self._begin_epoch(name, keys.heads[name], random)
 
@@ -120,6 +127,7 @@ DISTURBANCES = (
     "trim",
     "begin an epoch",
     "ask who is behind",
+    "another run",
 )
 
 
@@ -162,3 +170,41 @@ async def test_a_heartbeat_is_published_under_its_key(redis: Redis) -> None:
         await redis.eval(heartbeat._BEAT, 1, "beat", b"7", "60")
         kinds = [(await listener.get_message(timeout=5.0)) for _ in range(2)]
         assert [one["data"] for one in kinds if one is not None] == [1, b"7"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_the_model_of_a_lease_does_what_the_scripts_do(seed: int, redis: Redis) -> None:
+    random, model = Random(seed), BusModel(lambda *_: None, lambda *_: None)
+    keys = lease_keys("sim")
+    packed = [key.encode() for key in keys]
+    for number in range(1, CALLS):
+        token = random.choice(("one", "two", "three"))
+        what = random.choice(("ask", "keep", "leave", "publish", "end"))
+        match what:
+            case "publish":
+                await _same_fence(redis, model, token, number)
+            case "end":
+                await redis.delete(keys[0])
+                model.keys.leases.clear()
+            case _:
+                words = [what, token, str(LEASE_MS)]
+                real = await redis.eval(LEASE_SCRIPT, 2, *keys, *words)
+                assert real == model.lease(packed, [word.encode() for word in words], number)
+        assert await redis.get(keys[0]) == model.holder(packed[0], number)
+
+
+async def _same_fence(redis: Redis, model: BusModel, token: str, number: int) -> None:
+    keys = [head_key("trade:sim:A"), log_key("trade:sim:A"), lease_keys("sim")[0]]
+    words = [token, str(number), "10", "-", "1", "{}"]
+    is_held = model.holder(keys[-1].encode(), number) == token.encode()
+    try:
+        model.call([key.encode() for key in keys], [word.encode() for word in words], number)
+    except Fenced:
+        assert not is_held
+    else:
+        assert is_held
+    if is_held:
+        await redis.eval(SCRIPT, len(keys), *keys, *words)
+    else:
+        with pytest.raises(ResponseError, match="FENCED"):
+            await redis.eval(SCRIPT, len(keys), *keys, *words)

@@ -19,6 +19,9 @@ CHANNELS = [
         "custom:sim:BTC-USD",
     )
 ]
+WILDCARD = "trade:sim:*"
+LATE = [Channel.parse("trade:sim:SOL-USD"), Channel.parse("trade:sim:XRP-USD")]
+"""Channels that begin when others have been there for a while."""
 
 
 class _Value(msgspec.Struct):
