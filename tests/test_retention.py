@@ -83,5 +83,5 @@ async def test_what_is_kept_may_be_set(redis_url: str, redis: Redis) -> None:
         for first in range(101, 3_001, 100):
             await publish(trades(first, first + 99))
     kept = await redis.xlen(log_key(BTC.name))
-    # Redis trims whole nodes, of a hundred messages each as it is shipped.
-    assert 100 <= kept <= 300
+    # Redis trims whole nodes, of a hundred messages each as it is shipped, and few at a time.
+    assert 100 <= kept < 1_000

@@ -107,7 +107,6 @@ THREATS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "dashboard XSS": (
         "browser.test_dashboard_hostile.test_nothing_from_outside_becomes_markup_or_script",
-        "browser.test_dashboard.test_markup_from_a_script_is_refused_by_the_browser_itself",
         "browser.test_dashboard.test_it_is_light_asks_nobody_else_and_keeps_no_key",
         "test_dashboard.test_a_page_may_run_our_files_and_nothing_else",
         "test_dashboard.test_no_text_can_become_markup_and_no_other_host_is_named",

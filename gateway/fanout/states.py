@@ -3,8 +3,12 @@
 A feed publishes each venue's status once a second; a status that stops coming is a dead feed.
 """
 
+from collections.abc import Mapping
+from typing import Protocol
+
 from feeds.market import Channel, Status
 from gateway.fanout.topic import Standing, Topic
+from gateway.protocol import By, StateName
 
 STATUS_SYMBOL = "VENUE"
 """`status:<venue>:VENUE`: how a venue's feed does as a whole."""
@@ -60,7 +64,23 @@ class States:
         return of_feed(status, topic.channel.name)
 
 
-def of_feed(status: Status, channel: str) -> Standing:
+class Said(Protocol):
+    """Of a channel, or of a venue: a state, and whose doing it is."""
+
+    @property
+    def state(self) -> StateName: ...
+    @property
+    def by(self) -> By | None: ...
+
+
+class SaidOfAll(Said, Protocol):
+    """Of a venue, with its channels that do otherwise."""
+
+    @property
+    def channels(self) -> Mapping[str, Said]: ...
+
+
+def of_feed(status: SaidOfAll, channel: str) -> Standing:
     """How a channel stands by what its feed says."""
     apart = status.channels.get(channel)
     if apart is not None:

@@ -166,17 +166,23 @@ class EmbeddedRedis:
         return f"{words} (see {self.log})"
 
 
-def _client(socket: Path) -> Redis:
+@contextlib.asynccontextmanager
+async def _client(socket: Path) -> AsyncIterator[Redis]:
     """Waits without an end of its own: whoever awaits its answers bounds that.
 
     The timeouts of redis-py go through asyncio.wait_for: on Python 3.11 it swallows cancellations.
     """
-    return Redis(
+    client = Redis(
         unix_socket_path=str(socket),
         retry=Retry(NoBackoff(), 0),
         socket_timeout=None,
         socket_connect_timeout=None,
     )
+    try:
+        yield client
+    finally:
+        # Cancelled before it has begun it would leave the socket open.
+        await asyncio.shield(client.aclose())
 
 
 async def _answers(client: Redis) -> bool:

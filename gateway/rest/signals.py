@@ -1,11 +1,12 @@
 """`GET /v1/signals`: what models said, newest first, and how the pair has moved since."""
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
-from feeds.market import Channel, Publication
+from feeds.market import Channel, ChannelError, Publication
 from gateway.fanout.sent import Live
 from gateway.rest.answers import Page, spliced
 from gateway.rest.call import NAMES_MAX, Call
@@ -96,8 +97,11 @@ def _named_again(call: Call, places: Mapping[str, Place]) -> Sequence[str]:
 
 async def _prices(call: Call, channels: Iterable[str]) -> dict[str, _Priced]:
     """The newest of each; those that have none just now, or only an old one, are left out."""
-    parsed = [Channel.parse(name) for name in channels]
-    stand = await standings(call.sources, parsed)
+    known: list[Channel] = []
+    for name in channels:
+        with contextlib.suppress(ChannelError):
+            known.append(Channel.parse(name))
+    stand = await standings(call.sources, known)
     asks = [Ask(name, None, 1) for name, one in stand.items() if one.state == "live"]
     told: dict[str, _Priced] = {}
     for channel, one in (await call.sources.readings.read(asks)).items():

@@ -4,31 +4,41 @@ A stream tells it unasked. An answer without it would dress a dead feed's last p
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
-from feeds.market import Channel, Publication, Status
+from feeds.market import Channel, Publication
 from gateway.fanout.states import of_feed, status_channel
 from gateway.fanout.topic import Standing
+from gateway.protocol import By, StateName
 from gateway.rest.call import Sources
 from gateway.rest.readings import Ask
 
 
-class _Stamped(Status, frozen=True):
-    """As it was published."""
+class _ChannelSaid(msgspec.Struct, frozen=True):
+    state: StateName
+    by: By | None = None
 
+
+class _Said(msgspec.Struct, frozen=True):
+    """The little of a status that is needed, as it was published."""
+
+    state: StateName
+    by: Literal["venue", "feed"] | None = None
+    rx: int | None = None
     tx: int | None = None
+    channels: dict[str, _ChannelSaid] = {}
 
 
-_decode = msgspec.json.Decoder(_Stamped).decode
+_decode = msgspec.json.Decoder(_Said).decode
 
 
 class FeedStanding(NamedTuple):
     """How a feed does."""
 
-    status: Status
-    """What it said."""
+    status: _Said
+    """What it said; `stale` by the feed, where nobody can tell what that means."""
     age_us: int | None
     """Since it said so; None where it does not say when that was."""
     is_silent: bool
@@ -50,8 +60,11 @@ class FeedStanding(NamedTuple):
 
 def feed_standing(published: Publication, now_us: int, silence_limit_s: float) -> FeedStanding:
     """By the newest message of `status:<feed>:VENUE`."""
-    status = _decode(published.payload)
-    said_us = status.tx or status.received_us
+    try:
+        status = _decode(published.payload)
+    except msgspec.DecodeError:
+        status = _Said("stale", "feed")
+    said_us = status.tx or status.rx
     age_us = None if said_us is None else max(0, now_us - said_us)
     is_late = age_us is not None and age_us > silence_limit_s * 1e6
     return FeedStanding(status, age_us, is_late and status.state != "closed")
