@@ -92,6 +92,16 @@ def test_a_wrong_ledger_is_status_1_and_names_the_entry(ledger: Tickgate, tmp_pa
     )
 
 
+def test_a_ledger_without_its_seal_is_right_and_not_whole(ledger: Tickgate, tmp_path: Path) -> None:
+    path = kept(tmp_path)
+    (tmp_path / "ledger.sqlite.seal").unlink()
+    status, told, _ = ledger("verify")
+    assert status == 0
+    assert told.startswith(f"{path}: every entry is right\n")
+    assert "whole" not in told
+    assert "  NOT EACH BYTE: ledger.sqlite: it has no seal: " in told
+
+
 def test_a_published_head_is_compared(ledger: Tickgate, tmp_path: Path) -> None:
     path = kept(tmp_path)
     found = verify_ledger(path, 0)
@@ -189,6 +199,7 @@ def test_the_ledgers_place_is_a_setting(ledger: Tickgate, tmp_path: Path) -> Non
     path = kept(elsewhere)
     os.rename(path, elsewhere / "kept.db")
     os.rename(f"{path}.head", elsewhere / "kept.db.head")
+    os.rename(f"{path}.seal", elsewhere / "kept.db.seal")
     set_to = str(elsewhere / "kept.db")
     status, told, _ = ledger("verify", TICKGATE_LEDGER_PATH=set_to)
     assert status == 0

@@ -267,3 +267,19 @@ def test_a_full_disk_is_told_and_outcomes_wait_for_it_while_signals_do_not(path:
     assert second not in added
     one.close()
     assert verify_ledger(path, LATER_US).wrong is None
+
+
+def test_what_came_of_a_signal_that_the_full_disk_refused_is_not_written_either(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    one = book(path)
+    disk = one._table._connection
+    size = disk.execute("PRAGMA page_count").fetchone()[0]
+    disk.execute(f"PRAGMA max_page_count = {size + 3}").fetchall()
+    with pytest.raises(LedgerError, match="can't be used: database or disk is full"):
+        one.append(history(200))
+    disk.execute("PRAGMA max_page_count = 100000").fetchall()
+    last = signal(9_999)
+    assert one.append([last]) == [last]
+    one.close()
+    assert not caplog.records

@@ -7,8 +7,8 @@ import logging
 import os
 import secrets
 import sqlite3
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -23,13 +23,22 @@ from feeds.ledger.entry import (
     entry_of,
     payload_of,
 )
-from feeds.ledger.reopening import check_predecessor, gone_on, newest_file
+from feeds.ledger.failure import told_as_ledger_errors
+from feeds.ledger.reopening import (
+    check_kind,
+    check_predecessor,
+    check_witness,
+    gone_on,
+    newest_file,
+    witness_head,
+)
 from feeds.ledger.rotation import begun
+from feeds.ledger.sealing import seal_closed, unseal
 from feeds.ledger.segments import SegmentFile, lock, segment_files, segment_path
 from feeds.ledger.state import KeptState, kept, state_of
 from feeds.ledger.table import Table, remove_file
 from feeds.ledger.track_record import TrackRecords
-from feeds.ledger.witness import Head, read_head, write_head
+from feeds.ledger.witness import Head, write_head
 from feeds.market import Clock, Outcome, Signal, TrackRecord
 from feeds.settings import LedgerSettings
 
@@ -68,6 +77,8 @@ class Book:
         self._owed: list[Outcome] = []
         self._is_unsure = False
         """Whether a commit failed: it may be on the disk all the same."""
+        self._is_unsealed = False
+        """Whether it was found right, and may be written."""
         self._failed: Path | None = None
         """A segment that could not be begun, nor taken away: nothing is written beside it."""
         self._begin_after_n = 0
@@ -85,7 +96,7 @@ class Book:
         """See `Ledger.open`. Raises LedgerError."""
         held = lock(path)
         try:
-            with _told(path):
+            with told_as_ledger_errors(path):
                 files = segment_files(path)
                 file = newest_file(files) or SegmentFile(1, path)
                 book = cls(path, file, held, clock, segment_bytes_max)
@@ -93,7 +104,7 @@ class Book:
             os.close(held)
             raise
         try:
-            with _told(path):
+            with told_as_ledger_errors(path):
                 book._begin(files, simulated=simulated)
         except BaseException:
             book.close()
@@ -108,19 +119,19 @@ class Book:
         """See `Ledger.append`. Raises LedgerError."""
         wanted = (*self._owed, *payloads)
         try:
-            with _told(self._path):
+            with told_as_ledger_errors(self._path):
                 if self._is_unsure:
                     self._read_on()
                     self._is_unsure = False
                 return self._append(wanted)
         except LedgerError:
             self._is_unsure = True
-            self._owed = [each for each in wanted if isinstance(each, Outcome)][:_OWED_MAX]
+            self._owed = _owed_of(wanted)[:_OWED_MAX]
             raise
 
     def recent(self, limit: int) -> list[Signal | Outcome]:
         """See `Ledger.recent`. Raises LedgerError."""
-        with _told(self._path):
+        with told_as_ledger_errors(self._path):
             entries = self._table.newest(limit)
             for file in reversed(segment_files(self._path)):
                 if file.number < self._file.number and len(entries) < limit:
@@ -139,11 +150,13 @@ class Book:
         """May be called again."""
         if self._lock is not None:
             self._table.close()
+            if self._is_unsealed and not self._is_unsure:
+                self._seal()
             os.close(self._lock)
             self._lock = None
 
     def _begin(self, files: list[SegmentFile], *, simulated: bool) -> None:
-        table, witness = self._table, self._witness()
+        table, witness = self._table, witness_head(self._path)
         is_new = table.is_empty
         if not is_new and not table.is_ours():
             raise LedgerError(f"{self._file.path} is no ledger, or its table was changed")
@@ -155,6 +168,7 @@ class Book:
         table.begin_writing()
         if is_new:
             now_us = self._clock.now_ns() // 1_000
+            unseal(self._file.path)
             genesis = Genesis(secrets.token_hex(8), now_us, FORMAT, simulated)
             table.create(entry_of(genesis, 1, now_us, NOTHING_BEFORE))
         else:
@@ -164,24 +178,16 @@ class Book:
             (each for each in table.states() if each.n == self._audit.entries), self._state
         )
         self._read_on()
-        self._check_kind(simulated=simulated)
+        check_kind(self._path, self._file, self._audit, simulated=simulated)
         if witness is not None:
-            self._check_witness(witness)
+            check_witness(self._path, table, witness)
+        unseal(self._file.path)
+        self._is_unsealed = True
         self._tell_witness()
         if not table.has_states:
             table.take_states()
         if self._is_state_due:
             self._append([])
-
-    def _check_kind(self, *, simulated: bool) -> None:
-        genesis = self._audit.genesis
-        if genesis is None:
-            raise LedgerError(f"{self._file.path} is a ledger without its first entry")
-        if genesis.simulated != simulated:
-            which = "a simulated market" if genesis.simulated else "live markets"
-            raise LedgerError(f"{self._path} is the ledger of {which}: signals are never mixed")
-        if self._audit.segment != self._file.number:
-            raise LedgerError(f"{self._file.path} is segment {self._audit.segment}")
 
     def _read_on(self) -> None:
         for entry in self._table.entries(self._audit.entries):
@@ -189,28 +195,6 @@ class Book:
             self._bytes_since_state += len(entry.payload)
             if isinstance(payload, Signal | Outcome):
                 self._records.add(payload)
-
-    def _witness(self) -> Head | None:
-        try:
-            return read_head(self._path)
-        except ValueError as error:
-            _log.warning("the ledger's witness can't be read: %s", error)
-            return None
-
-    def _check_witness(self, head: Head) -> None:
-        """The entry that was once the last must still be there, as it was."""
-        following = self._table.entry(max(head.entries + 1, self._table.first))
-        entry = self._table.entry(head.entries)
-        if entry is None and following is not None and following.n > head.entries + 1:
-            _log.warning("the ledger's witness is of an entry of a segment before: not compared")
-            return
-        # Of the last entry of the segment before, this one's first has the hash.
-        found = following.previous if entry is None and following is not None else None
-        if head.head != (found if entry is None else entry.hash):
-            raise LedgerError(
-                f"{self._path} does not have the entry {head.entries} that its witness saw: "
-                "its end was cut off or rewritten (`tickgate ledger verify`)"
-            )
 
     def _append(self, payloads: Sequence[Signal | Outcome]) -> list[Signal | Outcome]:
         if self._failed is not None:
@@ -287,11 +271,15 @@ class Book:
             self._failed = None
             return
         self._table.close()
+        self._seal()
         self._file, self._table = file, table
         self._audit.hear(entry)
         self._state, self._bytes_since_state = state, 0
         self._tell_witness()
         _log.info("the ledger goes on in %s after entries=%d", file.path, state.n)
+
+    def _seal(self) -> None:
+        seal_closed(self._file.path, Head(self._audit.entries, self._audit.head))
 
     def _tell_witness(self) -> None:
         try:
@@ -301,12 +289,8 @@ class Book:
             _log.warning("the ledger's witness can't be written: %s", error)
 
 
-@contextmanager
-def _told(path: Path) -> Iterator[None]:
-    """What can go wrong, as one kind of error."""
-    try:
-        yield
-    except (sqlite3.Error, OSError) as error:
-        raise LedgerError(f"the ledger {path} can't be used: {error}") from error
-    except WrongEntryError as error:
-        raise LedgerError(f"the ledger {path} is wrong: {error}") from error
+def _owed_of(payloads: Sequence[Signal | Outcome]) -> list[Outcome]:
+    """Outcomes that could not be written, but for those of signals that could not be either."""
+    unwritten = {each.id for each in payloads if isinstance(each, Signal)}
+    outcomes = [each for each in payloads if isinstance(each, Outcome)]
+    return [each for each in outcomes if each.signal not in unwritten]

@@ -6,15 +6,18 @@ on, and over the thousand entries before. All of it, and the state itself, check
 
 import logging
 from contextlib import closing
+from pathlib import Path
 from typing import Final
 
 from feeds.errors import LedgerError
 from feeds.ledger.audit import Audit, WrongEntryError, check_link
 from feeds.ledger.entry import Entry, Segment, StateSeal, payload_of
+from feeds.ledger.sealing import seal_closed
 from feeds.ledger.segments import SegmentFile
 from feeds.ledger.state import KeptState, State, StateError, read_state, restored
 from feeds.ledger.table import Table, is_left_open, remove_file
 from feeds.ledger.track_record import TrackRecords
+from feeds.ledger.witness import Head, read_head
 
 CHECKED: Final = 1_000
 """Entries that are checked once more at a start, with those after the newest state."""
@@ -94,6 +97,9 @@ def check_predecessor(ledger: SegmentFile, files: list[SegmentFile], table: Tabl
         if one.number < ledger.number and is_left_open(one.path):
             with closing(Table.to_write(one.path)) as earlier:
                 earlier.settle()
+                last = earlier.newest(1)
+            for entry in last:
+                seal_closed(one.path, Head(entry.n, entry.hash))
     first = table.entry(table.first)
     before = [one for one in files if one.number == ledger.number - 1]
     if first is None or not before:
@@ -103,6 +109,43 @@ def check_predecessor(ledger: SegmentFile, files: list[SegmentFile], table: Tabl
         last = earlier.newest(1)
     if [entry.hash for entry in last] != [first.previous]:
         raise WrongEntryError(first.n, f"it does not go on from {path.name}")
+
+
+def check_kind(ledger: Path, file: SegmentFile, audit: Audit, *, simulated: bool) -> None:
+    """Whether it is the ledger that was meant. Raises LedgerError."""
+    genesis = audit.genesis
+    if genesis is None:
+        raise LedgerError(f"{file.path} is a ledger without its first entry")
+    if genesis.simulated != simulated:
+        which = "a simulated market" if genesis.simulated else "live markets"
+        raise LedgerError(f"{ledger} is the ledger of {which}: signals are never mixed")
+    if audit.segment != file.number:
+        raise LedgerError(f"{file.path} is segment {audit.segment}")
+
+
+def witness_head(ledger: Path) -> Head | None:
+    """None: there is none that can be read, which is logged."""
+    try:
+        return read_head(ledger)
+    except ValueError as error:
+        _log.warning("the ledger's witness can't be read: %s", error)
+        return None
+
+
+def check_witness(ledger: Path, table: Table, head: Head) -> None:
+    """The entry that was once the last must still be there, as it was. Raises LedgerError."""
+    following = table.entry(max(head.entries + 1, table.first))
+    entry = table.entry(head.entries)
+    if entry is None and following is not None and following.n > head.entries + 1:
+        _log.warning("the ledger's witness is of an entry of a segment before: not compared")
+        return
+    # Of the last entry of the segment before, this one's first has the hash.
+    found = following.previous if entry is None and following is not None else None
+    if head.head != (found if entry is None else entry.hash):
+        raise LedgerError(
+            f"{ledger} does not have the entry {head.entries} that its witness saw: "
+            "its end was cut off or rewritten (`tickgate ledger verify`)"
+        )
 
 
 def _check_newest(file: SegmentFile, table: Table, state: State) -> None:

@@ -6,6 +6,7 @@ opens the ledger takes it away.
 
 from feeds.ledger.audit import Audit
 from feeds.ledger.entry import SEGMENT_FORMAT, Entry, Segment, entry_of
+from feeds.ledger.sealing import unseal
 from feeds.ledger.segments import SegmentFile, settle_name
 from feeds.ledger.state import KeptState, kept, state_of
 from feeds.ledger.table import Table
@@ -25,6 +26,7 @@ def begun(
     named = after.path.name, audit.entries, audit.head, state.hash
     segment = Segment(audit.genesis.ledger, SEGMENT_FORMAT, file.number, *named)
     entry = entry_of(segment, audit.entries + 1, now_us, audit.head)
+    unseal(file.path)
     table = Table.to_write(file.path)
     try:
         table.begin_writing()

@@ -22,6 +22,8 @@ _COLUMNS: Final = "n, at, kind, signal, payload, previous, hash"
 
 LAYOUT: Final = 2
 """Of the file, as SQLite's user_version tells. Layout 1 (user_version 0) has no states."""
+_LAYOUT_TAKEN: Final = 3
+"""Begun with layout 1, and with states since: unused room may have what was freed before."""
 
 _ENTRIES: Final = (
     """CREATE TABLE entries (
@@ -44,7 +46,8 @@ _STATES: Final = """CREATE TABLE states (
     state TEXT NOT NULL,
     hash TEXT NOT NULL
 )"""
-_DEFINITIONS: Final = {1: {*_ENTRIES}, LAYOUT: {*_ENTRIES, _STATES}}
+_WITH_STATES: Final = {*_ENTRIES, _STATES}
+_DEFINITIONS: Final = {1: {*_ENTRIES}, LAYOUT: _WITH_STATES, _LAYOUT_TAKEN: _WITH_STATES}
 
 _WAL_BYTES_MAX: Final = 16 * 1024 * 1024
 """A longer WAL, as a reader that takes its time leaves one, is cut to that as soon as it is gone.
@@ -101,12 +104,26 @@ class Table:
 
     @property
     def has_states(self) -> bool:
+        return self._layout in (LAYOUT, _LAYOUT_TAKEN)
+
+    @property
+    def is_zeroed(self) -> bool:
+        """Whether whatever was freed in it was overwritten with zeros."""
         return self._layout == LAYOUT
+
+    def roots(self) -> list[tuple[str, int]]:
+        """Its tables and indexes, by name, and the first page of each."""
+        rows = self._connection.execute(
+            "SELECT name, rootpage FROM sqlite_master WHERE rootpage > 0"
+        )
+        return [(_text(name), root) for name, root in rows.fetchall()]
 
     def begin_writing(self) -> None:
         """To be called once it is known to be ours: it changes how the file is written."""
         self._set("journal_mode = WAL")
         self._set("synchronous = FULL")
+        # What is freed becomes zeros: `pages` then finds a byte that was changed there.
+        self._set("secure_delete = ON")
         # KiB: full within a minute; the default of 2 MiB fills for six.
         self._set("cache_size = -256")
         self._set(f"journal_size_limit = {_WAL_BYTES_MAX}")
@@ -139,7 +156,7 @@ class Table:
         """A file of layout 1 becomes one of this; its entries stay as they are."""
         with self._at_once():
             self._connection.execute(_STATES)
-            self._set(f"user_version = {LAYOUT}")
+            self._set(f"user_version = {_LAYOUT_TAKEN}")
 
     def is_ours(self) -> bool:
         """Whether it was made by `create` and is defined as it was then."""
@@ -201,6 +218,11 @@ class Table:
         rows = self._connection.execute(f"PRAGMA integrity_check({_FAULTS_MAX})").fetchall()
         told = [_text(text) for (text,) in rows]
         return [] if told == ["ok"] else told
+
+    def copy_to(self, path: Path) -> None:
+        """Page by page, as of the moment that it is read as of."""
+        with contextlib.closing(sqlite3.connect(path)) as target:
+            self._connection.backup(target)
 
     def settle(self) -> None:
         """Moves what is in the WAL into the file, as far as readers let it."""

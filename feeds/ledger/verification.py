@@ -17,12 +17,15 @@ from feeds.derived.outcomes import due_us
 from feeds.errors import LedgerError
 from feeds.ledger.audit import Audit, WrongEntryError
 from feeds.ledger.entry import Entry, Genesis, Payload, Segment
+from feeds.ledger.expectation import Expectation, expectations
 from feeds.ledger.reopening import check_carried, is_sealed
+from feeds.ledger.sealing import Seal
 from feeds.ledger.segments import SegmentFile, segment_files, segment_path
 from feeds.ledger.state import KeptState, StateError, difference, read_state, restored, state_of
 from feeds.ledger.table import Table
 from feeds.ledger.track_record import TrackRecords
-from feeds.ledger.witness import read_head
+from feeds.ledger.wholeness import Stands, WholenessError, sealed_before, unchecked
+from feeds.ledger.witness import Head
 from feeds.market import Outcome, Signal
 
 SAMPLES_MAX: Final = 10
@@ -30,6 +33,9 @@ SAMPLES_MAX: Final = 10
 
 _STRIDE: Final = 1_000
 """Entries between two words on how far it is."""
+
+_READINGS_MAX: Final = 5
+"""Where a writer came or went meanwhile, what is found wrong is looked at once more."""
 
 _GRACE_US: Final = 120 * 1_000_000
 """After a signal's horizon: how long its outcome may take; and a signal to be appended."""
@@ -75,6 +81,8 @@ class Verification(msgspec.Struct):
     """Signals that were appended long after they say that they were made."""
     compared_with: tuple[str, ...] = ()
     """Whose heads: the witness beside the file, the caller."""
+    unchecked: Remarks = msgspec.field(default_factory=Remarks)
+    """Files of which not each byte is known to be as it was left, and why."""
     wrong: str | None = None
 
 
@@ -90,23 +98,19 @@ def verify_ledger(
     `advance` hears how far it is. Raises LedgerError: there is no such file, it can't be read now,
     or the entry asked for is in a segment that is not there.
     """
-    told = Verification(str(path))
-    try:
-        # The witness first: it is never ahead of files that are listed later.
-        expected = _expected(path, head, entries)
-        files = segment_files(path)
-        if not files:
-            raise LedgerError(f"there is no ledger {path}")
-        told.wrong = _Reading(path, told, expected, advance).wrong(files)
-        told.compared_with = tuple(one.whose for one in expected)
-    except ValueError as error:
-        told.wrong = f"its witness can't be read: {error}"
-    except OSError as error:
-        raise LedgerError(f"the ledger {path} can't be read: {error}") from error
-    except sqlite3.Error as error:
-        if _is_of_the_world(error):
+    for _ in range(_READINGS_MAX):
+        try:
+            files = {file.path: Stands.now(file.path) for file in segment_files(path)}
+            told = _verified(path, head, entries, advance)
+            is_sure = told.wrong is None or not any(
+                stood.was_opened(Stands.now(file)) for file, stood in files.items()
+            )
+        except OSError as error:
             raise LedgerError(f"the ledger {path} can't be read: {error}") from error
-        told.wrong = f"the file is damaged after entry {told.entries}: {error}"
+        if is_sure:
+            break
+    else:
+        raise LedgerError(f"the ledger {path} can't be read: it is opened and closed all the time")
     for signal in told.open:
         over_us = now_us - due_us(signal)
         if over_us > _GRACE_US:
@@ -114,42 +118,26 @@ def verify_ledger(
     return told
 
 
-def _expected(path: Path, head: str | None, entries: int | None) -> "list[_Expected]":
-    """Raises ValueError: there is a witness that can't be read."""
-    expected: list[_Expected] = []
-    if head is not None or entries is not None:
-        expected.append(_Expected("the head you gave", entries, head))
-    witness = read_head(path)
-    if witness is not None:
-        expected.append(_Expected("its witness", witness.entries, witness.head))
-    return expected
-
-
-class _Expected:
-    """A head that was seen once: at which entry, if that is known, and what its hash was."""
-
-    def __init__(self, whose: str, entries: int | None, head: str | None) -> None:
-        self.whose = whose
-        self.entries = entries
-        self._head = head
-        self._is_met = False
-
-    def see(self, n: int, hash_: str) -> str | None:
-        """What it says against an entry."""
-        if self.entries in (None, n) and self._head in (None, hash_):
-            self._is_met = True
-        elif n == self.entries:
-            return f"its hash is not that of {self.whose}: it was rewritten"
-        return None
-
-    def objection(self, entries: int) -> str | None:
-        """What it misses, at the end."""
-        if self._is_met:
-            return None
-        if self.entries is not None:
-            end = f"it ends with entry {entries}; {self.whose} is of entry {self.entries}"
-            return f"{end}: it was cut off"
-        return f"no entry has the hash of {self.whose}: it was cut off or rewritten"
+def _verified(
+    path: Path, head: str | None, entries: int | None, advance: Callable[[int, int], None]
+) -> Verification:
+    """Read once. Raises LedgerError and OSError."""
+    told = Verification(str(path))
+    try:
+        # The witness first: it is never ahead of files that are listed later.
+        expected = expectations(path, head, entries)
+        files = segment_files(path)
+        if not files:
+            raise LedgerError(f"there is no ledger {path}")
+        told.wrong = _Reading(path, told, expected, advance).wrong(files)
+        told.compared_with = tuple(one.whose for one in expected)
+    except ValueError as error:
+        told.wrong = f"its witness can't be read: {error}"
+    except sqlite3.Error as error:
+        if _is_of_the_world(error):
+            raise LedgerError(f"the ledger {path} can't be read: {error}") from error
+        told.wrong = f"the file is damaged after entry {told.entries}: {error}"
+    return told
 
 
 class _Reading:
@@ -159,7 +147,7 @@ class _Reading:
         self,
         path: Path,
         told: Verification,
-        expected: list[_Expected],
+        expected: list[Expectation],
         advance: Callable[[int, int], None],
     ) -> None:
         self._path = path
@@ -179,18 +167,27 @@ class _Reading:
                     continue
                 self._of = table.last if table.is_ours() else 0
                 break
-        for file in files:
-            with closing(Table.to_read(file.path)) as table:
-                wrong = self._wrong_in(file, table)
-            if wrong is not None:
-                return wrong if file.number == 1 else f"{wrong} (in {file.path.name})"
-            self._told.segments += 1
-        for one in self._expected:
-            if (objection := one.objection(self._audit.entries)) is not None:
-                return objection
-        if self._audit.genesis is None:
-            return "it has no entry at all"
-        self._told.open = tuple(self._audit.open.values())
+        left: list[tuple[SegmentFile, Seal | None, Head]] = []
+        try:
+            for file in files:
+                seal = sealed_before(file.path)
+                with closing(Table.to_read(file.path)) as table:
+                    wrong = self._wrong_in(file, table)
+                if wrong is not None:
+                    return wrong if file.number == 1 else f"{wrong} (in {file.path.name})"
+                self._told.segments += 1
+                left.append((file, seal, Head(self._audit.entries, self._audit.head)))
+            for one in self._expected:
+                if (objection := one.objection(self._audit.entries)) is not None:
+                    return objection
+            if self._audit.genesis is None:
+                return "it has no entry at all"
+            self._told.open = tuple(self._audit.open.values())
+            for file, seal, last in left:
+                if (why := unchecked(file.path, seal, last)) is not None:
+                    self._told.unchecked.add(f"{file.path.name}: {why}")
+        except WholenessError as error:
+            return str(error)
         return None
 
     def _wrong_in(self, file: SegmentFile, table: Table) -> str | None:

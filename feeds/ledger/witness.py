@@ -33,7 +33,7 @@ def write_head(ledger: Path, head: Head) -> None:
     fresh = path.with_name(path.name + ".new")
     file = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        os.write(file, msgspec.json.encode(head) + b"\n")
+        os.write(file, _text(head))
         os.fsync(file)
     finally:
         os.close(file)
@@ -51,4 +51,10 @@ def read_head(ledger: Path) -> Head | None:
     head = msgspec.json.decode(text, type=Head)
     if head.entries < 1 or not HASH_PATTERN.match(head.head):
         raise ValueError("it names no entry")
+    if text != _text(head):
+        raise ValueError("it was changed")
     return head
+
+
+def _text(head: Head) -> bytes:
+    return msgspec.json.encode(head) + b"\n"

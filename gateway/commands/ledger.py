@@ -156,7 +156,9 @@ def _progress(name: str) -> Iterator[Callable[[int, int], None]]:
 
 def _write(told: Verification, console: Console) -> None:
     line = Text(f"{told.path}: ", "bold")
-    if told.wrong is None:
+    if told.wrong is None and told.unchecked.count:
+        line.append("every entry is right", "bold green")
+    elif told.wrong is None:
         line.append("whole", "bold green")
     else:
         line.append(f"WRONG: {told.wrong}", "bold red")
@@ -176,10 +178,22 @@ def _write(told: Verification, console: Console) -> None:
         compared = " and ".join(told.compared_with) or "no head: a cut end would not be seen"
         lines.append(Text(f"  compared with {compared}", "dim"))
         lines.append(Text(f"  {len(told.open):,} signals open", "dim"))
+    lines += _unchecked(told)
     lines += _remarks("are overdue: their horizon is over, and no outcome was told", told.overdue)
     lines += _remarks("were appended long after they say they were made", told.late)
     for each in lines:
         console.print(each, soft_wrap=True)
+
+
+def _unchecked(told: Verification) -> list[Text]:
+    """What keeps it from being called whole."""
+    remarks = told.unchecked
+    if told.wrong is not None or not remarks.count:
+        return []
+    lines = [Text(f"  NOT EACH BYTE: {each}", "yellow") for each in remarks.first]
+    if remarks.count > len(remarks.first):
+        lines.append(Text(f"    … of {remarks.count:,} files", "yellow"))
+    return lines
 
 
 def _where(told: Verification) -> str:
