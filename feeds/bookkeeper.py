@@ -1,14 +1,15 @@
 """EDGE (redis, disk): signals and outcomes: where their price stands, into the ledger, then out.
 
 What is not in the ledger is not told: while that can't be written signals are withheld and counted,
-and outcomes wait. The track records that follow from it are kept in Redis for the gateways.
+and outcomes wait. Who derives hears what was withheld: it is as if it was never said. The track
+records that follow from the ledger are kept in Redis for the gateways.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,9 +23,9 @@ from feeds.feed import Bus
 from feeds.ledger.book import SEGMENT_BYTES_MAX
 from feeds.ledger.store import Ledger
 from feeds.ledger.unpublished import tick_of, unpublished
-from feeds.market import Clock, Outcome, Payload, Reference, Signal, TrackRecord
+from feeds.market import Clock, Outcome, Payload, Signal, TrackRecord
 from feeds.market.bus_names import TRACK_RECORDS_KEY
-from feeds.recall import find_positions
+from feeds.price_places import find_places
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +39,8 @@ _RECENT: Final = 500
 """Entries of the ledger that are looked for among what was published: a history keeps 1,000."""
 _PLACE_LIMIT_S: Final = 3.0
 """How long a signal waits for its price to be published."""
+_WITHHELD_MAX: Final = 10_000
+"""Signals whose outcomes are not waited for: those of the newest are on their way at most."""
 
 _encode: Final = msgspec.json.Encoder().encode
 
@@ -60,6 +63,8 @@ class Bookkeeper:
         """Why signals are withheld; None: they are not."""
         self.on_trouble: Callable[[], None] = lambda: None
         """Hears of it, and of its end."""
+        self.on_withheld: Callable[[Signal | Outcome], None] = lambda _: None
+        """Hears of each signal that is not told, and of an outcome that was on its way by then."""
         self.withheld = 0
         """Signals that were not told."""
         self.entries = 0
@@ -72,6 +77,10 @@ class Bookkeeper:
         self._clock = clock
         self._ledger: Ledger | None = None
         self._waiting: deque[Signal | Outcome] = deque()
+        self._withheld_ids: dict[str, None] = {}
+        """Oldest first."""
+        self._withheld_before: int | None = None
+        """How many were by the beginning of an incident; None: there is none."""
         self._woken = asyncio.Event()
         self._records_due_s = self._all_records_due_s = 0.0
         self._opened = asyncio.Event()
@@ -80,11 +89,11 @@ class Bookkeeper:
         """What is to be told. Never blocks; bounded."""
         for payload in payloads:
             if isinstance(payload, Signal) and self.trouble is not None:
-                self.withheld += 1
+                self._withhold([payload], self.trouble)
             elif len(self._waiting) < _WAITING_MAX:
                 self._waiting.append(payload)
-            else:
-                self.withheld += isinstance(payload, Signal)
+            elif isinstance(payload, Signal):
+                self._withhold([payload], "too many wait to be entered")
         self._woken.set()
 
     @property
@@ -161,43 +170,46 @@ class Bookkeeper:
         try:
             added = await ledger.append(placed)
         except LedgerError as error:
-            self.withheld += sum(isinstance(one, Signal) for one in placed)
             self._tell_trouble(str(error))
+            self._withhold(placed, str(error))
             return
         self._tell_trouble(None)
         self.entries += len(added)
         ticks = [tick_of(one) for one in added]
         self._bus.register([tick.channel for tick in ticks])
         self._bus.offer(ticks)
+        if any(isinstance(one, Signal) for one in added):
+            self._end_incident()
 
     async def _placed(self, waiting: Sequence[Signal | Outcome]) -> list[Signal | Outcome]:
-        """With the positions of their prices; a signal whose price nobody can find is left out."""
-        wanted = [one.reference for one in waiting if one.reference is not None]
-        found = await self._positions(wanted)
+        """With the positions of their prices; a signal whose price nobody can find is withheld."""
+        wanted = {one.reference for one in waiting if one.reference is not None}
+        found = await find_places(self._redis, wanted, _PLACE_LIMIT_S)
         placed: list[Signal | Outcome] = []
         for one in waiting:
             reference = None if one.reference is None else found.get(one.reference)
-            if reference is not None:
+            if isinstance(one, Outcome) and one.signal in self._withheld_ids:
+                self.on_withheld(one)
+            elif reference is not None:
                 placed.append(msgspec.structs.replace(one, reference=reference))
             elif isinstance(one, Outcome):
                 placed.append(one)
             else:
-                self.withheld += 1
-                _log.warning("not told: the price of signal %s was not published", one.id)
+                self._withhold([one], "their prices are not published")
         return placed
 
-    async def _positions(self, wanted: Sequence[Reference]) -> Mapping[Reference, Reference]:
-        """Asked again until all are published, or for long enough."""
-        found: dict[Reference, Reference] = {}
-        wait_s = 0.002
-        with contextlib.suppress(TimeoutError, RedisError, OSError):
-            async with asyncio.timeout(_PLACE_LIMIT_S):
-                while len(found) < len(set(wanted)):
-                    missing = [one for one in set(wanted) if one not in found]
-                    found |= await find_positions(self._redis, missing)
-                    await asyncio.sleep(wait_s)
-                    wait_s = min(0.2, wait_s * 2)
-        return found
+    def _withhold(self, payloads: Iterable[Signal | Outcome], why: str) -> None:
+        """The signals of these, and what came of them; other outcomes are not lost."""
+        for one in payloads:
+            if isinstance(one, Signal):
+                self._begin_incident(logging.WARNING, why)
+                self.withheld += 1
+                self._withheld_ids[one.id] = None
+                if len(self._withheld_ids) > _WITHHELD_MAX:
+                    del self._withheld_ids[next(iter(self._withheld_ids))]
+            elif one.signal not in self._withheld_ids:
+                continue
+            self.on_withheld(one)
 
     async def _keep_records(self, ledger: Ledger) -> None:
         now_s = self._clock.monotonic_s()
@@ -220,12 +232,23 @@ class Bookkeeper:
     def _tell_trouble(self, trouble: str | None) -> None:
         if trouble == self.trouble:
             return
-        if trouble is not None:
-            _log.error("signals are not told: %s", trouble)
-        else:
-            _log.warning("the ledger can be written again; withheld=%d", self.withheld)
         self.trouble = trouble
+        if trouble is not None:
+            self._begin_incident(logging.ERROR, trouble)
+        else:
+            self._end_incident()
         self.on_trouble()
+
+    def _begin_incident(self, level: int, why: str) -> None:
+        """Told once, whatever else goes wrong until its end."""
+        if self._withheld_before is None:
+            self._withheld_before = self.withheld
+            _log.log(level, "signals are not told: %s", why)
+
+    def _end_incident(self) -> None:
+        before, self._withheld_before = self._withheld_before, None
+        if before is not None:
+            _log.warning("signals are told again; withheld=%d", self.withheld - before)
 
 
 def _by_field(records: Sequence[TrackRecord]) -> dict[Any, Any]:

@@ -8,7 +8,7 @@ processes the one with the lease `agg` derives: from what is offered here, and w
 import asyncio
 import contextlib
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Final
@@ -45,6 +45,7 @@ _LEDGER_LIMIT_S: Final = 0.5
 """A long ledger takes longer to open: candles don't wait for it."""
 _OTHERS_LIMIT_S: Final = 1.5
 """Other processes tell a status each second: so long they are waited for, where there are any."""
+_WITHHELD_MAX: Final = 10_000
 _PROVEN: Final = (Signal, Outcome)
 """What is in the ledger before it is told."""
 
@@ -95,6 +96,9 @@ class DerivedFeed:
             segment_bytes_max=segment_bytes_max,
         )  # fmt: skip
         self.books.on_trouble = self.changed.set
+        self._withheld: deque[Signal | Outcome] = deque(maxlen=_WITHHELD_MAX)
+        """What is not told, and the derivations have not heard of."""
+        self.books.on_withheld = self._withheld.append
         self._rows = rows
         self._settings = settings
         self._venues = frozenset(venues)
@@ -230,6 +234,7 @@ class DerivedFeed:
             row for row in self._rows if row.load is None or self._loaded.is_set()
         ]
         chain = Chain(rows, self._settings)
+        self._withheld.clear()
         doubled = await self._restore(chain, rows)
         has_ledger = self.books.is_open
         too_late_before = self.counts.too_late
@@ -241,6 +246,8 @@ class DerivedFeed:
             if not has_ledger and self.books.is_open:
                 has_ledger = True
                 await self._recall_open(chain)
+            while self._withheld:
+                chain.withhold(self._withheld.popleft())
             self._hear(chain, doubled)
             if not self._heard.ticks:
                 doubled = set()
@@ -275,9 +282,20 @@ class DerivedFeed:
             raise _MovedError(f"another process than before publishes {', '.join(sorted(moved))}")
 
     async def _histories(self, rows: Sequence[Derived], others: Collection[str] = ()) -> Recalled:
-        kinds = {kind for row in rows for kind in row.history}
-        modelled = f"candle.{interval(self._settings)}"
-        return await recall_histories(self._redis, kinds, self._venues.union(others), modelled)
+        return await recall_histories(
+            self._redis,
+            {kind for row in rows for kind in row.history},
+            self._venues.union(others),
+            f"candle.{interval(self._settings)}",
+            # What is added late, as it had to be loaded first, are the models.
+            is_for_models=all(row.load is not None for row in rows),
+            is_enough=self._is_nearly_full,
+        )
+
+    def _is_nearly_full(self) -> bool:
+        """Of ticks that wait to be derived from: what waits longer would be forgotten."""
+        others = self._others
+        return self._heard.is_nearly_full or (others is not None and others.is_nearly_full)
 
     async def _complete(self, chain: Chain, rows: Sequence[Derived]) -> Sequence[Derived]:
         """Adds those that had to be waited for."""

@@ -261,7 +261,8 @@ METRICS: Final[tuple[Metric[FeedsAtWork], ...]] = (
         "tickgate_withheld_signals_total",
         "counter",
         (),
-        "Signals that were not told, as they could not be entered, or their price not be found.",
+        "Signals that were not told, as they could not be entered, or their price not be found: "
+        "each is said again after the next candle, and may count again.",
         _derived(lambda feed: {(): feed.books.withheld}),
     ),
 )

@@ -81,6 +81,11 @@ class OtherFeeds:
             group.create_task(self._keep_listening(), name="other-feeds")
             group.create_task(self._keep_looking(), name="other-feeds-watch")
 
+    @property
+    def is_nearly_full(self) -> bool:
+        """Of what waits until `go_on`."""
+        return self._held is not None and 4 * len(self._held) >= 3 * _HELD_MAX
+
     async def begin(self, limit_s: float) -> Collection[str]:
         """From now on what is told waits until `go_on`. The venues that are heard; who was there a
         moment ago is given the time to say so."""

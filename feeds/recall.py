@@ -5,15 +5,15 @@ Of a venue, when its publishing begins: so that what it repeats is not published
 nobody listened to is announced as missing. Of all kinds, when derivations begin, and go on from it.
 """
 
-import asyncio
 import logging
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
+from feeds.cancelling import stop_if_cancelled
 from feeds.market import (
     AGGREGATE,
     Candle,
@@ -26,18 +26,21 @@ from feeds.market import (
     Publication,
     PublicationError,
     Quote,
-    Reference,
     Signal,
     Status,
     Tick,
     Trade,
 )
 from feeds.market.bus_names import DIRECTORY_KEY, finals_key, keeps_finals, log_key
+from feeds.patience import patience
 
 _log = logging.getLogger(__name__)
 
 RECALL_LIMIT_S: Final = 1.0
-"""Longer than that nobody is kept waiting for."""
+"""Longer than that a venue's first ticks don't wait."""
+_ANSWER_LIMIT_S: Final = 2.0
+_HISTORIES_LIMIT_S: Final = 20.0
+"""A thousand channels take a second of a core and more: what is not read is not known any more."""
 _CHANNELS_AT_ONCE: Final = 20
 _decode: Final = msgspec.json.Decoder(Trade).decode
 
@@ -77,7 +80,7 @@ async def recall(
     if not trades_max:
         return recalled
     try:
-        async with asyncio.timeout(RECALL_LIMIT_S):
+        async with patience(RECALL_LIMIT_S):
             for start in range(0, len(wanted), _CHANNELS_AT_ONCE):
                 some = wanted[start : start + _CHANNELS_AT_ONCE]
                 read = await read_streams(redis, [(channel.name, trades_max) for channel in some])
@@ -89,29 +92,54 @@ async def recall(
 
 
 async def recall_histories(
-    redis: Redis, kinds: Collection[str], venues: Collection[str], modelled: str
+    redis: Redis,
+    kinds: Collection[str],
+    venues: Collection[str],
+    modelled: str,
+    *,
+    is_for_models: bool = False,
+    is_enough: Callable[[], bool] = lambda: False,
 ) -> Recalled:
     """What channels of some kinds hold: those of these venues, of all of them together, and of
-    models. All candles of those that models read, which are of the kind `modelled`: `candle.1m`.
+    models. All candles of those that models read, which are of the kind `modelled`: `candle.1m`;
+    no others, where it is for models alone.
 
-    So far as it can be read in time: a market's trades only where its candles were read.
+    So far as it can be read in time, and before it `is_enough`: asked now and then, as ticks wait
+    meanwhile. A market's trades only where its candles were read.
     """
     recalled = Recalled({}, {})
+    read = of = 0
+    reason = "no answer in time"
     try:
-        async with asyncio.timeout(RECALL_LIMIT_S):
-            wanted = _wanted(await redis.smembers(DIRECTORY_KEY), kinds, venues)
-            for start in range(0, len(wanted), _CHANNELS_AT_ONCE):
-                some = wanted[start : start + _CHANNELS_AT_ONCE]
+        async with patience(_HISTORIES_LIMIT_S):
+            async with patience(_ANSWER_LIMIT_S):
+                names = await redis.smembers(DIRECTORY_KEY)
+            wanted = _wanted(names, kinds, venues, modelled if is_for_models else None)
+            of = len(wanted)
+            while read < of and not is_enough():
+                stop_if_cancelled()
+                some = wanted[read : read + _CHANNELS_AT_ONCE]
                 counts = [(channel.name, _messages_max(channel, modelled)) for channel in some]
-                for channel, messages in zip(some, await read_streams(redis, counts), strict=True):
-                    read = [*_published(channel, messages)]
-                    recalled.told[channel.name] = [payload for _, payload in read]
-                    if read and not keeps_finals(channel.kind):
-                        recalled.places[channel.name] = read[-1][0].epoch, read[-1][0].seq
+                async with patience(_ANSWER_LIMIT_S):
+                    streams = await read_streams(redis, counts)
+                for channel, messages in zip(some, streams, strict=True):
+                    _recall_one(recalled, channel, messages)
+                read += len(some)
+            if read == of:
+                return recalled
+            reason = "too much is heard meanwhile"
     except (RedisError, OSError, TimeoutError) as error:
-        reason = str(error) or "no answer in time"
-        _log.warning("what was derived before can't be read, or not all of it (%s)", reason)
+        reason = str(error) or reason
+    line = "what was derived before can't be read, or not all of it (%s) channels=%d of=%d"
+    _log.warning(line, reason, read, of)
     return recalled
+
+
+def _recall_one(recalled: Recalled, channel: Channel, messages: Iterable[bytes]) -> None:
+    read = [*_published(channel, messages)]
+    recalled.told[channel.name] = [payload for _, payload in read]
+    if read and not keeps_finals(channel.kind):
+        recalled.places[channel.name] = read[-1][0].epoch, read[-1][0].seq
 
 
 def trades_of(told: Mapping[str, Sequence[Payload]]) -> set[tuple[str, Trade]]:
@@ -128,27 +156,11 @@ def is_among(tick: Tick, trades: set[tuple[str, Trade]]) -> bool:
     return isinstance(tick.payload, Trade) and (tick.channel.name, tick.payload) in trades
 
 
-async def find_positions(redis: Redis, wanted: Sequence[Reference]) -> dict[Reference, Reference]:
-    """Those whose messages are in their channels' streams, with epoch and seq.
-
-    Raises RedisError, OSError.
-    """
-    names = sorted({one.channel for one in wanted})
-    streams = await read_streams(redis, [(name, _ALL) for name in names])
-    found: dict[Reference, Reference] = {}
-    for name, messages in zip(names, streams, strict=True):
-        at = {one.at_us: one for one in wanted if one.channel == name}
-        for publication, payload in _published(Channel.parse(name), messages):
-            one = at.get(payload.computed_us) if isinstance(payload, Price) else None
-            if one is not None:
-                found[one] = Reference(
-                    one.channel, one.price, one.at_us, publication.epoch, publication.seq
-                )
-    return found
-
-
-def _wanted(names: Any, kinds: Collection[str], venues: Collection[str]) -> list[Channel]:
-    """In the order in which they are needed: what is said of all venues, candles, the rest."""
+def _wanted(
+    names: Any, kinds: Collection[str], venues: Collection[str], modelled: str | None
+) -> list[Channel]:
+    """In the order in which they are needed: what is said of all venues, candles, the rest.
+    `modelled`: of candles only those of all venues that are of this kind."""
     found: list[Channel] = []
     for name in names:
         try:
@@ -157,6 +169,8 @@ def _wanted(names: Any, kinds: Collection[str], venues: Collection[str]) -> list
             continue
         word = channel.promises.name
         is_ours = channel.venue in venues or channel.venue == AGGREGATE
+        if modelled is not None and word == "candle":
+            is_ours = (channel.kind, channel.venue) == (modelled, AGGREGATE)
         if word in kinds and (is_ours or word in ("signal", "outcome")):
             found.append(channel)
     ranks = {"signal": 0, "outcome": 0, "candle": 2}

@@ -38,8 +38,8 @@ AFTER = TRADES[len(BEFORE) :]
 
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A start waits a second at most for what was before; a busy machine may need more."""
-    monkeypatch.setattr(recall, "RECALL_LIMIT_S", 15.0)
+    """A start waits two seconds at most for an answer; a busy machine may need more."""
+    monkeypatch.setattr(recall, "_ANSWER_LIMIT_S", 15.0)
 
 
 async def published(redis: Redis, url: str, ticks: Sequence[Tick]) -> None:

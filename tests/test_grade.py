@@ -194,3 +194,20 @@ def test_a_grade_is_never_outside_of_0_to_100_and_always_gets_on(rows) -> None:
     assert one.next_us() is None
     last = {tick.channel.name: tick.payload.grade for tick in told}
     assert set(last.values()) <= {50}
+
+
+def test_what_was_said_before_a_signal_that_was_not_told_holds_on() -> None:
+    one = heard(*outcomes(80, 20), signal(0.9, at_us=NOW_US - 10 * SECOND_US))
+    turn = signal(-0.9)
+    assert grades(one.take([turn], NOW_US)) == [5]
+    one.withhold(turn.payload)
+    assert grades(woken(one, NOW_US + 5 * SECOND_US)) == [95]
+
+
+def test_an_outcome_that_was_not_told_counts_nothing() -> None:
+    rows = outcomes(80, 20)
+    one = heard(*rows, *outcomes(50, 50, "flow"), signal(0.9, at_us=NOW_US - SECOND_US))
+    for tick in rows:
+        one.withhold(tick.payload)
+        one.withhold(tick.payload)
+    assert grades(woken(one, NOW_US + 5 * SECOND_US)) == [50]

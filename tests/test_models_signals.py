@@ -306,3 +306,27 @@ def test_signals_are_told_before_outcomes_and_grades_are_made_of_them() -> None:
     names = [row.name for row in DERIVATIONS]
     assert names.index("signal") < names.index("outcome") < names.index("grade")
     assert SIGNALS in DERIVATIONS
+
+
+def test_what_was_not_told_is_said_again_after_the_next_candle_and_with_an_id_of_its_own() -> None:
+    one = Signals(settings("trend"))
+    first_at = WARM_UPS["trend"]
+    first = hear(one, UP[: first_at + 1])[-1]
+    one.withhold(first)
+    again, *later = hear(one, UP[first_at + 1 : first_at + 20])
+    assert (again.direction, later) == (first.direction, [])
+    assert again.id != first.id
+    assert again.computed_us - first.computed_us == MINUTE_US
+
+
+def test_where_a_turn_was_not_told_the_direction_before_it_still_holds() -> None:
+    candles = market(RISE + FALL)
+    whole = signals_of(candles, "trend")
+    turn = next(each for each in whole if each.direction != "bull")
+    at = next(number for number, each in enumerate(candles) if told_us(each) == turn.computed_us)
+    one = Signals(settings("trend"))
+    assert hear(one, candles[: at + 1])[-1] == turn
+    one.withhold(turn)
+    again = hear(one, candles[at + 1 : at + 2])
+    assert [each.direction for each in again] != []
+    assert {each.direction for each in again} != {"bull"}

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from feeds.derived.outcomes import Outcomes
 from feeds.derived.settings import OutcomeSettings
+from feeds.ledger.audit import Audit
+from feeds.ledger.entry import FORMAT, NOTHING_BEFORE, Genesis, entry_of
 from feeds.market import Candle, Channel, Direction, Outcome, Payload, Price, Signal, Tick
 from tests.ledger_entries import NOW_US, SECOND_US, signal
 
@@ -278,3 +280,27 @@ def test_how_ticks_are_batched_changes_nothing(
         batch = ticks[start : start + size]
         told += derivation.take(batch, at(batch[-1]))
     assert {each.payload for each in told} == set(one_by_one)
+
+
+def test_nothing_comes_of_a_signal_that_was_not_told() -> None:
+    one, withheld, other = outcomes(), signal(0), signal(1, model="flow")
+    one.take([said(withheld), said(other)], NOW_US)
+    one.withhold(withheld)
+    told = played(one, [price(30), price(END_S + 1)], END_S + WAIT_S + 5)
+    assert [each.signal for each in told] == [other.id]
+
+
+def test_returns_are_told_to_nine_digits_and_stand_before_the_ledgers_check() -> None:
+    one = outcomes()
+    first = signal(0, price="68902.735")
+    told = played(one, [said(first), price(30, "68888.1"), price(END_S + 1, "68890.91")])[0]
+    assert (told.move, told.result) == (-0.000171618732, -0.00217161873)
+    assert (told.best, told.worst) == (0.0, -0.000212400858)
+    audit = Audit()
+    head = NOTHING_BEFORE
+    genesis = Genesis("0" * 16, NOW_US, FORMAT, simulated=False)
+    for number, payload in enumerate((genesis, first, told), 1):
+        entry = entry_of(payload, number, NOW_US, head)
+        audit.hear(entry)
+        head = entry.hash
+    assert not audit.open

@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from feeds.derived.derivation import Derivation, Derived
+from feeds.derived.derivation import Derivation, Derived, Retracting
 from feeds.derived.settings import DerivedSettings
-from feeds.market import Payload, Tick
+from feeds.market import Outcome, Payload, Signal, Tick
 
 
 class Chain:
@@ -54,6 +54,12 @@ class Chain:
             self._hand_on(new, heard)
             told += new
         return told
+
+    def withhold(self, payload: Signal | Outcome) -> None:
+        """A signal could not be told: it is as if none of them had ever said or heard it."""
+        for _, derivation in self._rows:
+            if isinstance(derivation, Retracting):
+                derivation.withhold(payload)
 
     def next_us(self) -> int | None:
         """When to be woken."""

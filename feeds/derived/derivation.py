@@ -4,12 +4,12 @@ Ticks in, ticks out. The same ticks at the same times give the same ticks, live 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import msgspec
 
 from feeds.derived.settings import DerivedSettings
-from feeds.market import AGGREGATE, Payload, Tick
+from feeds.market import AGGREGATE, Outcome, Payload, Signal, Tick
 
 NO_MARKETS: Final = frozenset(("sim", "replay"))
 """Venues that are none: what they say never enters what is told of live ones together."""
@@ -34,6 +34,14 @@ class Derivation(Protocol):
         """
 
 
+@runtime_checkable
+class Retracting(Protocol):
+    """A Derivation that goes by what was told of signals."""
+
+    def withhold(self, payload: Signal | Outcome) -> None:
+        """That was not told after all, and never will be. An outcome follows its signal."""
+
+
 class Derived(msgspec.Struct, frozen=True):
     """One derivation. All that varies is in this row."""
 
@@ -49,4 +57,4 @@ class Derived(msgspec.Struct, frozen=True):
     """Imports what takes seconds to import, in a thread; the others begin without it."""
 
 
-__all__ = ["AGGREGATE", "NO_MARKETS", "Derivation", "Derived"]
+__all__ = ["AGGREGATE", "NO_MARKETS", "Derivation", "Derived", "Retracting"]

@@ -4,18 +4,24 @@ A model weighs what the lower end of its hit rate's interval is above one half, 
 has shown nothing weighs nothing, and where nobody has shown anything every pair is at 50.
 """
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from feeds.derived.agenda import Agenda
 from feeds.derived.derivation import AGGREGATE, Derived
 from feeds.derived.models import chosen
+from feeds.derived.outcomes import pair_of
 from feeds.derived.settings import DerivedSettings
 from feeds.ledger.proportion import wilson
 from feeds.market import Channel, Grade, GradePart, Outcome, Payload, Signal, Tick
 
 VERSION: Final = 1
 _NEVER_US: Final = -(10**18)
+_SAID_MAX: Final = 8
+"""Signals of a model on a pair that may be on their way."""
+_COUNTED_MAX: Final = 10_000
+"""Outcomes that may be."""
 
 
 class _Record:
@@ -28,13 +34,14 @@ class _Record:
         self.hits = 0
         self.of = 0
 
-    def add(self, outcome: Outcome) -> bool:
-        """Whether it counts. A hit is what a track record calls one."""
+    def add(self, outcome: Outcome, times: int = 1) -> bool:
+        """Whether it counts. A hit is what a track record calls one. `times`: -1 takes it back."""
         move, direction = outcome.move, outcome.direction
         if outcome.version != self.version or direction == "neutral" or move is None:
             return False
-        self.of += 1
-        self.hits += move > 0 if direction == "bull" else move < 0
+        is_hit = move > 0 if direction == "bull" else move < 0
+        self.of += times
+        self.hits += times * is_hit
         return True
 
     def edge(self) -> float:
@@ -49,26 +56,33 @@ class _Pair:
 
     def __init__(self, symbol: str) -> None:
         self.channel = Channel("grade", AGGREGATE, symbol)
-        self.said: dict[str, tuple[float, int]] = {}
-        """By model: a score, and until when it holds."""
+        self.said: dict[str, deque[tuple[int, float, str]]] = {}
+        """By model, the newest last: until when it holds, a score, and the signal's id."""
         self.told: object = None
         self.told_us = _NEVER_US
         self.received_us: int | None = None
 
     def hear(self, signal: Signal) -> None:
         """The newest one counts: what is restored may come in any order."""
-        _, until_us = self.said.get(signal.model, (0.0, 0))
-        if signal.expires_us >= until_us:
-            self.said[signal.model] = (signal.score, signal.expires_us)
+        said = self.said.setdefault(signal.model, deque(maxlen=_SAID_MAX))
+        if not said or signal.expires_us >= said[-1][0]:
+            said.append((signal.expires_us, signal.score, signal.id))
             self.received_us = signal.received_us
 
+    def withhold(self, signal: Signal) -> None:
+        """What was said before it holds on."""
+        said = self.said.get(signal.model, ())
+        self.said[signal.model] = deque((one for one in said if one[2] != signal.id), _SAID_MAX)
+
     def score(self, model: str, now_us: int) -> float:
-        score, expires_us = self.said.get(model, (0.0, 0))
+        said = self.said.get(model)
+        expires_us, score, _ = said[-1] if said else (0, 0.0, "")
         return score if now_us < expires_us else 0.0
 
     def ends_us(self, now_us: int) -> int | None:
         """When the next of its scores expires."""
-        ends = (at for score, at in self.said.values() if at > now_us and score)
+        newest = (said[-1] for said in self.said.values() if said)
+        ends = (at for at, score, _ in newest if at > now_us and score)
         return min(ends, default=None)
 
 
@@ -83,6 +97,8 @@ class Grades:
         self._weighed_us = _NEVER_US
         self._is_new = False
         """Whether a record has grown since it was weighed."""
+        self._counted: dict[str, None] = {}
+        """The signals of outcomes that are in the records: the newest."""
         self._pairs: dict[str, _Pair] = {}
         self._due: Agenda[_Pair] = Agenda()
 
@@ -117,6 +133,18 @@ class Grades:
                 self._hear(symbol, payload, now_us)
         self._weigh(now_us)
 
+    def withhold(self, payload: Signal | Outcome) -> None:
+        """What was not told counts nothing."""
+        if isinstance(payload, Outcome):
+            if payload.signal in self._counted:
+                del self._counted[payload.signal]
+                self._is_new |= self._records[payload.model].add(payload, -1)
+            return
+        pair = self._pairs.get(pair_of(payload.id))
+        if pair is not None:
+            pair.withhold(payload)
+            self._due.put(pair, pair.told_us + self._interval_us)
+
     def _hear(self, symbol: str, payload: Payload, now_us: int) -> None:
         if not isinstance(payload, Signal | Outcome) or payload.model not in self._records:
             return
@@ -125,6 +153,9 @@ class Grades:
             return
         if isinstance(payload, Outcome):
             self._is_new |= record.add(payload)
+            self._counted[payload.signal] = None
+            if len(self._counted) > _COUNTED_MAX:
+                del self._counted[next(iter(self._counted))]
             return
         pair = self._pairs.get(symbol)
         if pair is None:

@@ -142,6 +142,11 @@ class Outcomes:
                 if isinstance(payload, Price | Candle) and name in self._open:
                     self._see(channel, payload, self._settled)
 
+    def withhold(self, payload: Signal | Outcome) -> None:
+        """Nothing comes of a signal that was not told."""
+        if isinstance(payload, Signal):
+            self._forget(payload)
+
     def _add(self, signal: Signal, *, is_partial: bool) -> None:
         name = signal.reference.channel
         open_ = self._open.setdefault(name, {})
@@ -162,14 +167,18 @@ class Outcomes:
             elif one.see(seen):
                 self._settle(one, at, told, seen.received_us)
 
+    def _forget(self, signal: Signal) -> None:
+        name = signal.reference.channel
+        open_ = self._open.get(name, {})
+        open_.pop(signal.id, None)
+        if not open_:
+            self._open.pop(name, None)
+
     def _settle(
         self, one: _Open, at: Reference | None, told: list[Tick], received_us: int | None = None
     ) -> None:
         signal = one.signal
-        open_ = self._open[signal.reference.channel]
-        del open_[signal.id]
-        if not open_:
-            del self._open[signal.reference.channel]
+        self._forget(signal)
         model, symbol = signal.model, pair_of(signal.id)
         outcome = outcome_of(
             signal, at, self._cost_bps, best=one.best, worst=one.worst, is_partial=one.is_partial,
@@ -221,10 +230,10 @@ def outcome_of(
         due_us(signal),
         cost_bps,
         at,
-        move,
-        result,
-        best if has_way else None,
-        worst if has_way else None,
+        _rounded(move),
+        _rounded(result),
+        _rounded(best) if has_way else None,
+        _rounded(worst) if has_way else None,
         signal.last_move,
         signal.probability_up,
         is_partial and at is not None,
@@ -232,6 +241,11 @@ def outcome_of(
         signal.simulated,
         received_us,
     )
+
+
+def _rounded(share: float | None) -> float | None:
+    """To nine digits: what is computed from the prices again may differ by as much."""
+    return None if share is None else float(f"{share:.9g}") + 0.0
 
 
 def _length_us(channel: str) -> int:

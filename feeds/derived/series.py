@@ -10,6 +10,7 @@ from typing import NamedTuple
 from feeds.derived.bar import Bar, Deal
 from feeds.derived.intervals import INTERVALS, SECOND_US
 from feeds.derived.outages import Outages
+from feeds.derived.pause import level_of, told_from_us
 from feeds.derived.second_look import Known, added_up, amended, finals_of, joined
 from feeds.market import Candle, Channel, Tick
 
@@ -20,7 +21,7 @@ class Limits(NamedTuple):
     correctable: int
     """Final seconds that can be corrected."""
     flat_max: int
-    """Flat seconds told at once; those before them are left out."""
+    """Flat seconds told at once; those before them are left out, and none of longer intervals."""
 
 
 class Series:
@@ -79,7 +80,7 @@ class Series:
         while next_us + SECOND_US <= until_us:
             bar = self._seconds.pop(next_us, None)
             if bar is None and not is_flat:
-                next_us = self._end_of_pause(next_us, until_us)
+                next_us = self._pass_over(next_us, until_us, told)
             is_flat = bar is None
             if bar is None:
                 bar = Bar(next_us, self._close)
@@ -125,14 +126,28 @@ class Series:
             bar.version += 1
             self._tell(level, bar, told)
 
-    def _end_of_pause(self, next_us: int, until_us: int) -> int:
-        """Where a pause that begins there is told from: a long one not from its beginning."""
+    def _pass_over(self, next_us: int, until_us: int, told: list[Tick]) -> int:
+        """Where a pause that begins there is told from second by second: a long one not from its
+        beginning. Of that the longer intervals are told, each that has its turn; of a pause of
+        days minutes are left out too, and so on."""
         first_us = min(self._seconds, default=until_us)
-        flat = (min(until_us, first_us) - next_us) // SECOND_US
-        left_out = max(0, flat - self._limits.flat_max)
-        if left_out:
+        end_us = min(until_us, first_us)
+        if (end_us - next_us) // SECOND_US <= self._limits.flat_max:
+            return next_us
+        from_us = told_from_us(end_us, self._limits.flat_max)
+        at_us = next_us
+        while at_us < from_us[0]:
             self._kept.clear()
-        return next_us + left_out * SECOND_US
+            level = level_of(at_us, from_us)
+            bar = Bar(at_us, self._close)
+            at_us += INTERVALS[level].length_us
+            # However it came, nobody has looked at this market for so long.
+            bar.is_partial = True
+            if level == 0:
+                self._grow(1, bar, told)
+            else:
+                self._finish(level, bar, told)
+        return at_us
 
     def running(self, level: int) -> Tick | None:
         """An interval's candle as it is now; None where nothing is new of it."""
@@ -240,7 +255,7 @@ class Series:
         start_us = interval.start_us(part.start_us)
         bar = self._running[level]
         if bar is not None and bar.start_us != start_us:
-            # Flat seconds were left out, and with them its end.
+            # Parts were left out, and with them its end.
             bar.is_partial |= self._missed(bar.start_us, bar.start_us + interval.length_us)
             self._finish(level, bar, told)
             bar = None

@@ -37,7 +37,8 @@ class CandleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How many final seconds are kept to be corrected, at most 60: a trade that is later changes
     nothing and is counted."""
     flat_max: int = 600
-    """Flat seconds in a row that are told at once, after a pause; those before are left out."""
+    """Flat seconds in a row that are told at once, after a pause, and some more to a full minute;
+    those before are left out."""
 
 
 class OutcomeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

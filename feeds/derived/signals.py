@@ -11,9 +11,10 @@ from typing import Final
 
 from feeds.derived.derivation import AGGREGATE, NO_MARKETS, Derived
 from feeds.derived.models import Opinion, chosen, load
+from feeds.derived.outcomes import pair_of
 from feeds.derived.settings import DerivedSettings
 from feeds.derived.voices import Sizes, Voice, Voices, interval, signal_id
-from feeds.market import Candle, Channel, Payload, Price, Quote, Reference, Signal, Tick
+from feeds.market import Candle, Channel, Outcome, Payload, Price, Quote, Reference, Signal, Tick
 
 _SECOND_US: Final = 1_000_000
 _AT_ONCE_US: Final = 0
@@ -81,6 +82,13 @@ class Signals:
             if before:
                 self._pair(symbol).recall(before)
 
+    def withhold(self, payload: Signal | Outcome) -> None:
+        """The models don't count it as told."""
+        if isinstance(payload, Signal):
+            pair = self._pairs.get(pair_of(payload.id))
+            if pair is not None:
+                pair.withhold(payload)
+
     def _ask(self, pair: Voices, candle: Candle, now_us: int, told: list[Tick]) -> None:
         """Tells what is new after a candle."""
         pair.catch_up()
@@ -92,7 +100,7 @@ class Signals:
             return
         for voice, opinion in zip(pair.voices, opinions, strict=True):
             if opinion is not None and voice.is_due(pair.end_us):
-                voice.told, voice.told_us = voice.direction, pair.end_us
+                voice.tell(pair.end_us)
                 signal = self._signal(pair, voice, opinion, reference, now_us)
                 told.append(Tick(voice.channel, signal))
 

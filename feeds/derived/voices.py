@@ -14,6 +14,8 @@ from feeds.market import Candle, Channel, Direction, Price, Quote, Reference, Si
 
 _LENGTHS_US: Final = {each.name: each.length_us for each in INTERVALS}
 _NEVER_US: Final = -(10**18)
+_TOLD_MAX: Final = 8
+"""Signals of a model that may be on their way: it is known within seconds whether one is told."""
 
 
 class Sizes:
@@ -38,7 +40,7 @@ class Voice:
     """One model on one pair."""
 
     __slots__ = (
-        "channel", "direction", "enter", "horizon_us", "leave", "model", "row", "told", "told_us",
+        "_told", "channel", "direction", "enter", "horizon_us", "leave", "model", "row",
     )  # fmt: skip
 
     def __init__(self, row: ModelRow, symbol: str, settings: DerivedSettings) -> None:
@@ -50,9 +52,8 @@ class Voice:
         self.horizon_us = its.horizon * length_us
         self.enter, self.leave = its.enter, its.leave
         self.direction: Direction = "neutral"
-        self.told: Direction = "neutral"
-        self.told_us = _NEVER_US
-        """The end of the candle after which that was said."""
+        self._told: deque[tuple[int, Direction]] = deque(maxlen=_TOLD_MAX)
+        """The newest: the end of the candle after which it was said, and what."""
 
     def hear(self, step: Step) -> Opinion | None:
         """Its opinion; `direction` follows it."""
@@ -62,25 +63,38 @@ class Voice:
 
     def is_due(self, end_us: int) -> bool:
         """Whether there is something to say after the candle that ends there."""
-        if self.direction != self.told:
+        told_us, told = self._newest
+        if self.direction != told:
             return True
-        return self.direction != "neutral" and end_us >= self.told_us + self.horizon_us
+        return self.direction != "neutral" and end_us >= told_us + self.horizon_us
+
+    def tell(self, end_us: int) -> None:
+        """Its direction is told after the candle that ends there."""
+        self._told.append((end_us, self.direction))
+
+    def withhold(self, end_us: int) -> None:
+        """What was said after that candle was not told: what was told before it still holds."""
+        self._told = deque((one for one in self._told if one[0] != end_us), _TOLD_MAX)
+
+    @property
+    def _newest(self) -> tuple[int, Direction]:
+        return self._told[-1] if self._told else (_NEVER_US, "neutral")
 
     def recall(self, signals: Sequence[Signal]) -> None:
         """What was told of it before a restart, among what was told of the pair."""
         for signal in signals:
             if (signal.model, signal.version) == (self.row.name, self.row.version):
                 end_us = candle_end_us(signal.id)
-                if end_us >= self.told_us:
-                    self.told, self.told_us = signal.direction, end_us
+                if end_us >= self._newest[0]:
+                    self._told.append((end_us, signal.direction))
 
 
 class Voices:
     """All models of a pair."""
 
     __slots__ = (
-        "_closes", "_has_price", "_length_us", "_outage_us", "candles", "end_us", "heard_us",
-        "past", "price", "sizes", "symbol", "voices",
+        "_closes", "_has_price", "_length_us", "_outage_max", "_outage_us", "_unknown", "candles",
+        "end_us", "heard_us", "past", "price", "sizes", "symbol", "voices",
     )  # fmt: skip
 
     def __init__(
@@ -90,7 +104,10 @@ class Voices:
         self.candles = candles
         self.voices = [Voice(row, self.symbol, settings) for row in rows]
         self._length_us = interval_us(settings)
-        self._outage_us = (settings.signal.outage_max + 1) * self._length_us
+        self._outage_max = settings.signal.outage_max
+        self._outage_us = (self._outage_max + 1) * self._length_us
+        self._unknown = 0
+        """Candles in a row that nobody heard a trade of, as nobody listened."""
         horizons = (voice.horizon_us // self._length_us for voice in self.voices)
         self._closes: deque[tuple[int, float]] = deque(maxlen=max(horizons, default=0) + 1)
         self.end_us = _NEVER_US
@@ -111,9 +128,13 @@ class Voices:
             self.hear(past.popleft())
 
     def hear(self, candle: Candle, pressure: float | None = None) -> list[Opinion | None]:
-        """Every model's opinion after a final candle; empty where it was heard before."""
+        """Every model's opinion after a final candle; empty where it was heard before, or says
+        nothing: after some of which nobody heard anything the next such are as if they were not."""
         end_us = candle.start_us + self._length_us
         if end_us <= self.end_us:
+            return []
+        self._unknown = self._unknown + 1 if candle.partial and not candle.trades else 0
+        if self._unknown > self._outage_max:
             return []
         if self._closes and end_us - self.end_us > self._outage_us:
             for voice in self.voices:
@@ -148,6 +169,12 @@ class Voices:
         for voice in self.voices:
             voice.recall(signals)
         self._has_price = any(each.reference.channel.startswith("price:") for each in signals)
+
+    def withhold(self, signal: Signal) -> None:
+        """It was not told: where its direction holds after the next candle it is said again."""
+        for voice in self.voices:
+            if (signal.model, signal.version) == (voice.row.name, voice.row.version):
+                voice.withhold(candle_end_us(signal.id))
 
     def reference(self, candle: Candle) -> Reference | None:
         """What a signal starts from now: the live price; where there never was a consolidated

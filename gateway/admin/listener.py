@@ -44,6 +44,8 @@ class Own:
 
     def __init__(self, process: ProcessName) -> None:
         self.process = process
+        self.version = version("tickgate")
+        """Read once: it is looked up on the disk."""
         self.loop_lag_s = Histogram()
 
 
@@ -53,7 +55,7 @@ PROCESS_METRICS: Final[tuple[Metric[Own], ...]] = (
         "gauge",
         ("process", "version"),
         "Always 1: which process this is.",
-        lambda own: {(own.process, version("tickgate")): 1},
+        lambda own: {(own.process, own.version): 1},
     ),
     Metric(
         "tickgate_loop_lag_seconds",
