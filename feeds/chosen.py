@@ -15,7 +15,7 @@ from feeds.derived.derivation import NO_MARKETS
 from feeds.derived.models import lacks, missing
 from feeds.derived.settings import DerivedChoices, DerivedSettings
 from feeds.derived.signal_check import fault_of
-from feeds.derived_feed import DerivedFeed
+from feeds.deriving.derived_feed import DerivedFeed
 from feeds.errors import SettingError, UnknownVenueError
 from feeds.feed import Bus, Feed, TickSink
 from feeds.market import Clock, Instrument, InstrumentError

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from feeds.derived_feed import DerivedFeed
+from feeds.deriving.derived_feed import DerivedFeed
 from feeds.feed import Feed, FeedCounts
 from feeds.lease import Lease
 from feeds.market import Clock

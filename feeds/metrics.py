@@ -7,7 +7,7 @@ somebody chose, and words of this table.
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from feeds.derived_feed import DerivedFeed
+from feeds.deriving.derived_feed import DerivedFeed
 from feeds.feed import Feed
 from feeds.feeds_at_work import FeedsAtWork, counts_of
 from feeds.market.metric import Metric

@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 
 from feeds.bus_line import BusLine
 from feeds.chosen import check_venues, make_derived, make_feed, venue_row
-from feeds.derived_feed import DerivedFeed
+from feeds.deriving.derived_feed import DerivedFeed
 from feeds.errors import BusUnreachableError, SettingError
 from feeds.feed import Feed, TickSink
 from feeds.feeds_at_work import FeedsAtWork

@@ -11,14 +11,14 @@ import pytest
 import uvloop
 from redis.asyncio import Redis
 
-from feeds import bookkeeper, heard
 from feeds.batch import Fence
 from feeds.chosen import check_derived, ledger_path
 from feeds.derived import Derived
 from feeds.derived.outcomes import OUTCOMES
 from feeds.derived.price import PRICE
 from feeds.derived.settings import DerivedChoices, DerivedSettings
-from feeds.derived_feed import DerivedFeed
+from feeds.deriving import bookkeeper, heard
+from feeds.deriving.derived_feed import DerivedFeed
 from feeds.errors import SettingError
 from feeds.ledger.store import Ledger
 from feeds.market import (

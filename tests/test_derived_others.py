@@ -14,7 +14,7 @@ from feeds.derived.candles import CANDLES
 from feeds.derived.price import PRICE
 from feeds.derived.settings import CandleSettings, DerivedChoices, DerivedSettings
 from feeds.derived.signal_settings import SignalSettings
-from feeds.derived_feed import DerivedFeed
+from feeds.deriving.derived_feed import DerivedFeed
 from feeds.market import Channel, Publication, Quote, Status, SystemClock, Tick, Trade
 from feeds.market.bus_names import log_key
 from feeds.settings import FeedSettings, SimSettings

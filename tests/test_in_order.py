@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feeds.in_order import HoleError, InOrder
 from feeds.market import Channel, Missing, Publication, Tick, Trade
 from feeds.market.channel import HISTORY_MAX
+from feeds.others.in_order import HoleError, InOrder
 
 TRADES = Channel.parse("trade:kraken:BTC-USD")
 

@@ -11,11 +11,11 @@ import pytest
 import uvloop
 from redis.asyncio import Redis
 
-from feeds import bookkeeper
-from feeds.derived_feed import DerivedFeed
+from feeds.deriving import bookkeeper
+from feeds.deriving.derived_feed import DerivedFeed
+from feeds.deriving.price_places import find_places
 from feeds.ledger.verification import verify_ledger
 from feeds.market import Channel, Outcome, Payload, Price, Reference, Signal, Tick
-from feeds.price_places import find_places
 from tests.conftest import RedisServer
 from tests.gateway_server import Publishing
 from tests.test_derived_feed import (
@@ -89,7 +89,7 @@ async def insisting(redis: Redis, publish: Publishing, ledger: Path) -> AsyncIte
 
 
 def said_of_books(log: pytest.LogCaptureFixture) -> list[str]:
-    names = ("feeds.bookkeeper", "feeds.ledger.book")
+    names = ("feeds.deriving.bookkeeper", "feeds.ledger.book")
     return [one.getMessage() for one in log.records if one.name in names]
 
 

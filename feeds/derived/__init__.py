@@ -1,8 +1,8 @@
 """DERIVATIONS: ticks in, ticks out, pure. A new one is one file here and one row in this table.
 
-feeds/derived_feed.py runs them: what is offered to the Publisher is taken by the chain, which is
-woken when `next_us` says; what it tells is published like any tick. After a restart a row goes on
-from the histories of the kinds of channels that it names.
+feeds/deriving/derived_feed.py runs them: what is offered to the Publisher is taken by the chain,
+which is woken when `next_us` says; what it tells is published like any tick. After a restart a row
+goes on from the histories of the kinds of channels that it names.
 """
 
 from typing import Final

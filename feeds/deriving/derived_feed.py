@@ -8,14 +8,13 @@ processes the one with the lease `agg` derives: from what is offered here, and w
 import asyncio
 import contextlib
 import logging
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
 from redis.asyncio import Redis
 
-from feeds.bookkeeper import Bookkeeper
 from feeds.cancelling import stop_if_cancelled
 from feeds.derived import Derived
 from feeds.derived.candles import Candles
@@ -24,12 +23,14 @@ from feeds.derived.foreseen import foreseen
 from feeds.derived.outcomes import Outcomes
 from feeds.derived.settings import DerivedSettings
 from feeds.derived.voices import interval
+from feeds.deriving.bookkeeper import Bookkeeper
+from feeds.deriving.heard import Heard
+from feeds.deriving.teller import DerivedCounts, Teller
 from feeds.feed import Bus
-from feeds.heard import Heard
 from feeds.ledger.book import SEGMENT_BYTES_MAX
 from feeds.market import AGGREGATE, Channel, Clock, Outcome, Payload, Signal, Status, Tick, Trade
-from feeds.other_feeds import OtherFeeds
-from feeds.presence import Presence
+from feeds.others.other_feeds import OtherFeeds
+from feeds.others.presence import Presence
 from feeds.recall import Recalled, is_among, recall_histories, trades_of
 
 _log = logging.getLogger(__name__)
@@ -46,20 +47,6 @@ _LEDGER_LIMIT_S: Final = 0.5
 _OTHERS_LIMIT_S: Final = 1.5
 """Other processes tell a status each second: so long they are waited for, where there are any."""
 _WITHHELD_MAX: Final = 10_000
-_PROVEN: Final = (Signal, Outcome)
-"""What is in the ledger before it is told."""
-
-
-class DerivedCounts:
-    """What happened since the start."""
-
-    def __init__(self) -> None:
-        self.told: Counter[str] = Counter()
-        """Messages, by kind."""
-        self.restarts = 0
-        """Times that the derivations began again, by a fault of theirs or as they were too slow."""
-        self.too_late = 0
-        """Trades that came too late even to correct a candle."""
 
 
 class _OverrunError(Exception):
@@ -96,6 +83,7 @@ class DerivedFeed:
             segment_bytes_max=segment_bytes_max,
         )  # fmt: skip
         self.books.on_trouble = self.changed.set
+        self._teller = Teller(bus, self.books, self.counts)
         self._withheld: deque[Signal | Outcome] = deque(maxlen=_WITHHELD_MAX)
         """What is not told, and the derivations have not heard of."""
         self.books.on_withheld = self._withheld.append
@@ -106,8 +94,6 @@ class DerivedFeed:
         self._redis = redis
         self._clock = clock
         self._loaded = asyncio.Event()
-        self._words: dict[str, str] = {}
-        """The kinds of all channels that were told so far, by name, without variants."""
         self._heard = Heard()
         self._others: OtherFeeds | None = None
         self._offered: set[str] = set()
@@ -335,18 +321,7 @@ class DerivedFeed:
     def _tell(self, ticks: Sequence[Tick]) -> None:
         if not ticks:
             return
-        words, told = self._words, self.counts.told
-        for tick in ticks:
-            name = tick.channel.name
-            word = words.get(name)
-            if word is None:
-                word = words[name] = tick.channel.promises.name
-                self._bus.register([tick.channel])
-            told[word] += 1
-        self._bus.offer([tick for tick in ticks if not isinstance(tick.payload, _PROVEN)])
-        proven = [tick.payload for tick in ticks if isinstance(tick.payload, _PROVEN)]
-        if proven:
-            self.books.take(proven)
+        self._teller.tell(ticks)
         if self._status.state != "live":
             self._turn(Status("live", self._now_us()))
 

@@ -18,6 +18,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from feeds.cancelling import stop_if_cancelled
+from feeds.deriving.price_places import find_places
 from feeds.errors import LedgerError
 from feeds.feed import Bus
 from feeds.ledger.book import SEGMENT_BYTES_MAX
@@ -25,7 +26,6 @@ from feeds.ledger.store import Ledger
 from feeds.ledger.unpublished import tick_of, unpublished
 from feeds.market import Clock, Outcome, Payload, Signal, TrackRecord
 from feeds.market.bus_names import TRACK_RECORDS_KEY
-from feeds.price_places import find_places
 
 _log = logging.getLogger(__name__)
 

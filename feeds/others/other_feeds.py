@@ -17,12 +17,12 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
 
-from feeds.bus_ear import BusEar
 from feeds.cancelling import stop_if_cancelled
-from feeds.in_order import KINDS, HoleError, InOrder, Place
 from feeds.market import Channel, Clock, Payload, Status, Tick
 from feeds.market.bus_names import DIRECTORY_KEY, channel_of, topic
-from feeds.presence import VENUE, Presence
+from feeds.others.ear import BusEar
+from feeds.others.in_order import KINDS, HoleError, InOrder, Place
+from feeds.others.presence import VENUE, Presence
 from feeds.recall import read_streams
 
 _log = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from feeds.derived.derivation import NO_MARKETS
-from feeds.in_order import KINDS
 from feeds.market import AGGREGATE, Channel, ChannelError, Status
+from feeds.others.in_order import KINDS
 
 VENUE: Final = "VENUE"
 """The symbol of a status that is about the whole venue."""
