@@ -7,10 +7,12 @@ start is not the page's. `python -m bench.dashboard`
 
 import argparse
 import asyncio
+import contextlib
 import sys
-from typing import Any, Final
+from collections.abc import AsyncIterator
+from typing import Any, Final, NamedTuple, Self
 
-from playwright.async_api import Browser, BrowserContext, CDPSession, Page, async_playwright
+from playwright.async_api import CDPSession, Page, async_playwright
 from redis.asyncio import Redis
 
 from bench.chromium import ARGUMENTS, find_chromium
@@ -64,33 +66,26 @@ _PARTS: Final = ("TaskDuration", "ScriptDuration", "LayoutDuration", "RecalcStyl
 _HEAP: Final = "performance.memory?.usedJSHeapSize ?? null"
 
 
-async def run(options: argparse.Namespace) -> dict[str, Any]:
-    """One page, from its cold start through `seconds` under load."""
+class Served(NamedTuple):
+    """A market that moves, and its dashboard."""
+
+    link: str
+    feeds: asyncio.subprocess.Process
+
+
+@contextlib.asynccontextmanager
+async def served(*, symbols: int, ticks_per_s: float) -> AsyncIterator[Served]:
+    """Redis, feeds and a gateway of one's own: feeds that run, and a key for their dashboard."""
     with redis_server() as path:
         redis_url = f"unix://{path}"
         async with Redis.from_url(redis_url) as redis:
             _, key = await KeyStore(redis, SystemClock()).create("bench", "unlimited")
-        environ = environment(
-            redis_url, ticks_per_s=options.ticks_per_s, symbols=options.symbols, seed=1
-        )
+        environ = environment(redis_url, ticks_per_s=ticks_per_s, symbols=symbols, seed=1)
         environ |= {"TICKGATE_DERIVED_ENABLED": "false", "TICKGATE_ADMIN_ENABLED": "false"}
-        async with (
-            started("feeds", environ),
-            started("gateway", environ) as gateway,
-            async_playwright() as playwright,
-        ):
+        async with started("feeds", environ) as feeds, started("gateway", environ) as gateway:
             url = await ready(gateway)
-            await _has_channels(redis_url, 2 * options.symbols)
-            chromium = find_chromium(playwright.chromium.executable_path)
-            if chromium is None:
-                raise SystemExit("no Chromium: apt install chromium")
-            browser = await playwright.chromium.launch(
-                executable_path=chromium, args=[*ARGUMENTS, "--enable-precise-memory-info"]
-            )
-            try:
-                return await _watched(browser, f"{url}/#key={key}", options.seconds)
-            finally:
-                await browser.close()
+            await _has_channels(redis_url, 2 * symbols)
+            yield Served(f"{url}/#key={key}", feeds)
 
 
 async def _has_channels(redis_url: str, count: int) -> None:
@@ -101,54 +96,100 @@ async def _has_channels(redis_url: str, count: int) -> None:
     await asyncio.sleep(_DIRECTORY_S)
 
 
-async def _watched(browser: Browser, link: str, seconds: float) -> dict[str, Any]:
-    context: BrowserContext = await browser.new_context(viewport={"width": 1280, "height": 800})
-    page: Page = await context.new_page()
-    complaints: list[str] = []
-    hosts: set[str] = set()
-    page.on("console", lambda told: complaints.append(told.text) if told.type == "error" else None)
-    page.on("pageerror", lambda error: complaints.append(error.message))
-    page.on("request", lambda request: hosts.add(request.url.split("/")[2]))
-    thread = await context.new_cdp_session(page)
-    await thread.send("Performance.enable", {"timeDomain": "threadTicks"})
-    await page.add_init_script(_WATCH)
-    # Told by the page: to ask it each frame would take it as long as a dozen rows.
-    first_price = asyncio.Event()
-    await page.expose_function("firstPriceSeen", first_price.set)
-    await asyncio.sleep(_BROWSER_START_S)
-    await page.goto(link, wait_until="commit")
-    async with asyncio.timeout(_FIRST_PRICE_LIMIT_S):
-        await first_price.wait()
-    await asyncio.sleep(_WARM_UP_S)
-    first_price_ms = await page.evaluate("seen.firstPrice")
-    await page.evaluate("Object.assign(seen, { longest: 0, tasks: 0, frames: 0, sockets: 0 })")
-    began_ms = await page.evaluate("performance.now()")
-    before = await _thread_cpu_s(thread)
-    await asyncio.sleep(seconds)
-    after = await _thread_cpu_s(thread)
-    seen = await page.evaluate("({ ...seen, now: performance.now() })")
-    took_s = (seen["now"] - began_ms) / 1_000
-    return {
-        "first_price_ms": round(first_price_ms, 1),
-        "rows": await page.locator(".watch tbody tr").count(),
-        "messages_per_s": round(seen["sockets"] / took_s, 1),
-        "frames_per_s": round(seen["frames"] / took_s, 1),
-        "longest_task_ms": seen["longest"],
-        "long_tasks": seen["tasks"],
-        "main_thread_cpu_share": {
-            name: round((after[name] - before[name]) / took_s, 4) for name in _PARTS
-        },
-        "transferred_bytes": await page.evaluate(_TRANSFERRED),
-        "heap_bytes": await page.evaluate(_HEAP),
-        "hosts": len(hosts),
-        "console_errors": complaints,
-    }
+class Observed:
+    """A page, from its cold start on, and what it did: its own word, and the browser's."""
+
+    def __init__(self, page: Page, thread: CDPSession) -> None:
+        self.page = page
+        self._thread = thread
+        self._complaints: list[str] = []
+        self._hosts: set[str] = set()
+        self._first_price = asyncio.Event()
+        self._first_price_ms = 0.0
+        self._began_ms = 0.0
+        self._cpu_before: dict[str, float] = {}
+
+    @classmethod
+    async def of(cls, page: Page) -> Self:
+        """Of a page that has loaded nothing yet."""
+        thread = await page.context.new_cdp_session(page)
+        observed = cls(page, thread)
+        complaints, hosts = observed._complaints, observed._hosts
+        page.on(
+            "console", lambda told: complaints.append(told.text) if told.type == "error" else None
+        )
+        page.on("pageerror", lambda error: complaints.append(error.message))
+        page.on("request", lambda request: hosts.add(request.url.split("/")[2]))
+        await thread.send("Performance.enable", {"timeDomain": "threadTicks"})
+        await page.add_init_script(_WATCH)
+        # Told by the page: to ask it each frame would take it as long as a dozen rows.
+        await page.expose_function("firstPriceSeen", observed._first_price.set)
+        return observed
+
+    async def open(self, link: str) -> None:
+        """Until its first price is painted."""
+        await self.page.goto(link, wait_until="commit")
+        async with asyncio.timeout(_FIRST_PRICE_LIMIT_S):
+            await self._first_price.wait()
+        self._first_price_ms = await self.page.evaluate("seen.firstPrice")
+
+    async def count_anew(self) -> None:
+        """What was until now is the start's, not the load's."""
+        reset = "Object.assign(seen, { longest: 0, tasks: 0, frames: 0, sockets: 0 })"
+        await self.page.evaluate(reset)
+        self._began_ms = await self.page.evaluate("performance.now()")
+        self._cpu_before = await self._cpu_s()
+
+    async def facts(self) -> dict[str, Any]:
+        """Of the time since `count_anew`."""
+        after = await self._cpu_s()
+        seen = await self.page.evaluate("({ ...seen, now: performance.now() })")
+        took_s = (seen["now"] - self._began_ms) / 1_000
+        return {
+            "first_price_ms": round(self._first_price_ms, 1),
+            "rows": await self.page.locator(".watch tbody tr").count(),
+            "messages_per_s": round(seen["sockets"] / took_s, 1),
+            "frames_per_s": round(seen["frames"] / took_s, 1),
+            "longest_task_ms": seen["longest"],
+            "long_tasks": seen["tasks"],
+            "main_thread_cpu_share": {
+                name: round((after[name] - self._cpu_before[name]) / took_s, 4) for name in _PARTS
+            },
+            "transferred_bytes": await self.page.evaluate(_TRANSFERRED),
+            "heap_bytes": await self.page.evaluate(_HEAP),
+            "hosts": len(self._hosts),
+            "console_errors": list(self._complaints),
+        }
+
+    async def _cpu_s(self) -> dict[str, float]:
+        """CPU seconds of the page's main thread so far, by what they went into."""
+        told = await self._thread.send("Performance.getMetrics")
+        return {one["name"]: one["value"] for one in told["metrics"]}
 
 
-async def _thread_cpu_s(thread: CDPSession) -> dict[str, float]:
-    """CPU seconds of the page's main thread so far, by what they went into."""
-    told = await thread.send("Performance.getMetrics")
-    return {one["name"]: one["value"] for one in told["metrics"]}
+async def run(options: argparse.Namespace) -> dict[str, Any]:
+    """One page, from its cold start through `seconds` under load."""
+    async with (
+        served(symbols=options.symbols, ticks_per_s=options.ticks_per_s) as market,
+        async_playwright() as playwright,
+    ):
+        chromium = find_chromium(playwright.chromium.executable_path)
+        if chromium is None:
+            raise SystemExit("no Chromium: apt install chromium")
+        browser = await playwright.chromium.launch(
+            executable_path=chromium, args=[*ARGUMENTS, "--enable-precise-memory-info"]
+        )
+        try:
+            context = await browser.new_context(viewport={"width": 1280, "height": 800})
+            observed = await Observed.of(await context.new_page())
+            await asyncio.sleep(_BROWSER_START_S)
+            await observed.open(market.link)
+            await asyncio.sleep(_WARM_UP_S)
+            await observed.count_anew()
+            await asyncio.sleep(options.seconds)
+            return await observed.facts()
+        finally:
+            await browser.close()
 
 
 def judged(runs: list[dict[str, Any]]) -> list[Asked]:

@@ -30,7 +30,7 @@ from bench.verdict import Asked, add_options, at_most, console, keep, table_of
 from feeds.derived import DERIVATIONS
 from feeds.derived.settings import DerivedSettings
 from feeds.derived.signal_settings import SignalSettings
-from feeds.derived_feed import DerivedFeed
+from feeds.deriving.derived_feed import DerivedFeed
 from feeds.market import SystemClock, Tick
 from feeds.publisher import Publisher
 from feeds.settings import PublisherSettings

@@ -57,12 +57,13 @@ class Watched:
     async def text(self, selector: str) -> str:
         return (await self.page.text_content(selector) or "").strip()
 
-    async def becomes(self, selector: str, pattern: str) -> str:
+    async def becomes(self, selector: str, pattern: str, limit_ms: float = LIMIT_MS) -> str:
         """The text of the first such element, once it has what matches `pattern`."""
         await self.page.wait_for_function(
             "([selector, pattern]) => new RegExp(pattern).test("
             "document.querySelector(selector)?.textContent ?? '')",
             arg=[selector, pattern],
+            timeout=limit_ms,
         )
         return await self.text(selector)
 

@@ -52,8 +52,11 @@ export function askToken(problem = "") {
       h(
         "p",
         { class: "hint" },
-        "It stands in the file `admin-token` of the data directory (the setting",
-        " admin.token_file). It stays in this page’s memory: a reload asks again.",
+        "It stands in the file ",
+        h("code", {}, "admin-token"),
+        " of the data directory (the setting ",
+        h("code", {}, "admin.token_file"),
+        "). It stays in this page’s memory: a reload asks again.",
       ),
     );
     const veil = h("div", { class: "veil" }, form);

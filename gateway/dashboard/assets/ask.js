@@ -36,8 +36,11 @@ export function ask(problem = "") {
       h(
         "p",
         { class: "hint" },
-        "It stays in this page’s memory: a reload asks again. `tickgate run` prints a link that",
-        " brings its demo key along; `tickgate keys create` makes one that stays.",
+        "It stays in this page’s memory: a reload asks again. ",
+        h("code", {}, "tickgate run"),
+        " prints a link that brings its demo key along; ",
+        h("code", {}, "tickgate keys create"),
+        " makes one that stays.",
       ),
     );
     const dialog = h("div", { class: "veil" }, form);

@@ -161,7 +161,9 @@ class KeysPage {
   }
 
   #row(key, usage) {
-    const left = (...content) => h("td", { class: "left" }, ...content);
+    const cell = (label, text, name) => h("td", { class: name, "data-label": label }, text);
+    const left = (label, text) => cell(label, text, "left");
+    const channels = key.channels?.join(" ") ?? "all of the plan";
     const of = (used, limit) => (limit ? `${digits(used)} of ${digits(limit)}` : digits(used));
     const isOver = key.state === "revoked" || key.state === "expired";
     const nowMs = Date.now();
@@ -176,17 +178,17 @@ class KeysPage {
       "tr",
       { class: isOver ? "over" : null },
       h("th", { scope: "row", class: "left" }, h("code", {}, key.id)),
-      left(key.label || "–"),
-      left(key.plan),
-      left(state),
-      left(moment(key.created_us / 1_000, nowMs)),
-      left(isOver ? "–" : ends),
-      left(key.channels?.join(" ") ?? "all of the plan"),
-      h("td", {}, usage ? of(usage.connections.open, usage.connections.limit) : "–"),
-      h("td", {}, usage ? of(usage.rest.used, usage.rest.limit) : "–"),
-      h("td", {}, usage ? compact(usage.messages) : "–"),
-      h("td", {}, usage ? bytes(usage.bytes) : "–"),
-      left(isOver ? null : this.#revoking(key)),
+      h("td", { class: "left label", title: key.label || null }, key.label || "–"),
+      left("plan", key.plan),
+      h("td", { class: "left" }, state),
+      left("created", moment(key.created_us / 1_000, nowMs)),
+      left("ends", isOver ? "–" : ends),
+      h("td", { class: "left channels", "data-label": "channels", title: channels }, channels),
+      cell("open", usage ? of(usage.connections.open, usage.connections.limit) : "–"),
+      cell("REST", usage ? of(usage.rest.used, usage.rest.limit) : "–"),
+      cell("messages", usage ? compact(usage.messages) : "–"),
+      cell("bytes", usage ? bytes(usage.bytes) : "–"),
+      h("td", { class: "act" }, isOver ? null : this.#revoking(key)),
     );
   }
 
@@ -196,7 +198,7 @@ class KeysPage {
     button.addEventListener("click", () => {
       if (button.dataset.sure === undefined) {
         button.dataset.sure = "";
-        write(button, "Revoke for good?");
+        write(button, "For good?");
         return;
       }
       this.#try(async () => {

@@ -1,5 +1,6 @@
 // The dashboard: joins the connection, what was heard, and the pages.
 
+import { divided, shares } from "./allowance.js";
 import { Catalog } from "./catalog.js";
 import { now } from "./clock.js";
 import { Connection } from "./connection.js";
@@ -15,6 +16,7 @@ import { Watchlist } from "./watchlist.js";
 
 const SLOW_AFTER_MS = 5_000;
 const HIDDEN_RATE = "5s";
+const SUBSCRIPTIONS_GUESS = 100;
 
 class App {
   #page = null;
@@ -94,11 +96,18 @@ class App {
     // At the watchlist's rate, so that one command asks for both; a status comes once a second.
     const { rate } = this.watchlist;
     const statuses = this.catalog.named("status").map((channel) => [channel, rate]);
-    subscriptions.want([
-      new Map(statuses),
-      this.watchlist.channels(),
-      this.#page === this.watchlist ? new Map() : (this.#page?.channels() ?? new Map()),
-    ]);
+    const limit = this.subscriptionsMax;
+    const most = shares(limit, statuses.length);
+    const page = this.#page === this.watchlist ? null : this.#page;
+    const wants = [new Map(statuses), this.watchlist.channels(), page?.channels() ?? new Map()];
+    const given = divided(limit, wants, [most.statuses, most.watchlist, limit]);
+    page?.tellLeftOut?.(wants[2].size - given[2].size);
+    subscriptions.want(given);
+  }
+
+  /** What the plan allows this connection; a guess until it has said so. */
+  get subscriptionsMax() {
+    return this.connection.welcome?.limits.subscriptions ?? SUBSCRIPTIONS_GUESS;
   }
 
   /** The newest candles of a channel, oldest first; none where they can't be had. */

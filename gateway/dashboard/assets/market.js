@@ -128,6 +128,11 @@ export class Market {
     return { state: "live" };
   }
 
+  /** The newest of a channel, and how that stands: {message, standing}. */
+  newest(channel, connection) {
+    return { message: this.latest.get(channel), standing: this.standing(channel, connection) };
+  }
+
   /** How a venue stands, by its status: {state, by, why, since}. */
   venueStanding(venue, connection) {
     if (connection.state !== "open") return this.standing("", connection);

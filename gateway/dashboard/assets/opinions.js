@@ -1,7 +1,10 @@
 // Signals as a list: what was said, why, what it starts from, and what came of it up to now.
 
 import { clear, h, setAttribute, write } from "./dom.js";
-import { digits, duration, moment, number, percent } from "./format.js";
+import { clockTime, digits, duration, moment, number, percent } from "./format.js";
+import { sentence } from "./lamp.js";
+
+const ASKED_MAX_MS = 90_000; // A price that REST told is asked for again within a minute.
 
 export const ARROWS = { __proto__: null, bull: "▲ bull", bear: "▼ bear", neutral: "● neutral" };
 export const WAYS = { __proto__: null, bull: "up", bear: "down" };
@@ -67,7 +70,7 @@ export class Opinions {
     );
   }
 
-  /** `priceOf(pair)` gives the newest price's text, or undefined. */
+  /** `priceOf(pair)` gives the newest price and how it stands, as Market tells. */
   paint(signals, priceOf, serverMs) {
     const ids = signals.map(({ id }) => id).join(" ");
     if (ids !== this.#shown) this.#lay(signals, serverMs);
@@ -123,19 +126,30 @@ export class Opinions {
   }
 
   #paintRow({ signal, since, left }, priceOf, serverMs) {
-    const price = priceOf(pairOf(signal)) ?? signal.live?.px;
-    const move =
-      price === undefined || signal.ref === undefined
-        ? NaN
-        : Number(price) / Number(signal.ref.px) - 1;
-    write(since, percent(move));
-    setAttribute(
-      since,
-      "data-way",
-      Math.abs(move) < 5e-5 || Number.isNaN(move) ? null : move > 0 ? "up" : "down",
-    );
+    const { px, dead, title } = priceNow(signal, priceOf(pairOf(signal)), serverMs);
+    const move = Number(px) / Number(signal.ref?.px) - 1;
+    const isFlat = dead !== "" || Number.isNaN(move) || Math.abs(move) < 5e-5;
+    write(since, `${percent(move)} ${dead}`.trim());
+    setAttribute(since, "data-way", isFlat ? null : move > 0 ? "up" : "down");
+    setAttribute(since, "data-dead", dead === "" ? null : "true");
+    setAttribute(since, "title", title);
     const leftMs = signal.expires / 1_000 - serverMs;
     write(left, leftMs > 0 ? `${duration(Math.ceil(leftMs / 1_000) * 1_000)} more` : "over");
     setAttribute(left, "data-over", leftMs > 0 ? null : "true");
   }
+}
+
+/**
+ * The price that a return is measured to: {px, dead, title}. `dead` is a word where the price lives
+ * no more: no return is to look live whose price is not.
+ */
+function priceNow(signal, { message, standing }, serverMs) {
+  const { state } = standing;
+  const dead = /^(live|lagging|waiting)$/.test(state) ? "" : state;
+  const why = dead === "" ? null : `the price is ${sentence(standing, serverMs)}`;
+  if (message !== undefined) return { px: message.px, dead, title: why };
+  // The plan had no room for the price: the newest that was asked for, where that is a live one.
+  const { px, at } = signal.live ?? {};
+  if (!(serverMs - at / 1_000 < ASKED_MAX_MS)) return { px: NaN, dead, title: "no live price" };
+  return { px, dead, title: why ?? `as of ${clockTime(at / 1_000)} UTC` };
 }

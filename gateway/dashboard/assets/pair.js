@@ -3,7 +3,7 @@
 import { CONSOLIDATED } from "./catalog.js";
 import { CandleChart, INTERVALS } from "./chart.js";
 import { h, setAttribute, write } from "./dom.js";
-import { clockTime, digits, number, percent, rough } from "./format.js";
+import { digits, number, percent, rough } from "./format.js";
 import { lamp, sentence, setLamp } from "./lamp.js";
 import { Opinions } from "./opinions.js";
 import { pairLink } from "./row.js";
@@ -41,6 +41,11 @@ export class Page {
 
   unmount() {
     this.chart.end();
+  }
+
+  /** Of the watchlist: it knows the last 24 hours. */
+  get row() {
+    return this.app.watchlist.rowOf(this.venue, this.symbol);
   }
 
   get interval() {
@@ -85,7 +90,7 @@ export class Page {
     this.#paintHead(market, connection, serverMs);
     this.votes?.paint(market.latest.get(this.priceChannel));
     this.trades.paint(this.#ownTrades(market), nowMs);
-    this.#paintSignals(market, serverMs);
+    this.#paintSignals(market, connection, serverMs);
   }
 
   key(key) {
@@ -169,14 +174,10 @@ export class Page {
     );
     setAttribute(this.node, "data-state", standing.state);
     const message = market.latest.get(this.priceChannel);
-    const row = this.app.watchlist.rowOf(this.venue, this.symbol);
+    const { row } = this;
     write(this.price, digits(message?.px ?? row?.price));
-    const change = row?.change ?? NaN;
-    const since =
-      row?.day && !row.day.isWhole
-        ? ` since ${clockTime(row.day.sinceMs, { seconds: false })}`
-        : "";
-    write(this.change, percent(change) + since);
+    const change = row?.day.change ?? NaN;
+    write(this.change, `${percent(change)} ${row?.since ?? ""}`.trim());
     setAttribute(
       this.change,
       "data-way",
@@ -198,7 +199,7 @@ export class Page {
     setAttribute(this.grade, "title", parts.join("\n"));
   }
 
-  #paintSignals(market, serverMs) {
+  #paintSignals(market, connection, serverMs) {
     const live = market.signals.filter((signal) => signal.ch.endsWith(`:${this.symbol}`));
     const known = new Set(live.map(({ id }) => id));
     const all = [...live, ...this.#recalled.filter(({ id }) => !known.has(id))].sort(
@@ -206,7 +207,7 @@ export class Page {
     );
     this.opinions.paint(
       all.slice(0, SIGNALS_SHOWN),
-      () => market.latest.get(`price:agg:${this.symbol}`)?.px,
+      () => market.newest(`price:${CONSOLIDATED}:${this.symbol}`, connection),
       serverMs,
     );
     const ids = all.map(({ id }) => id).join(" ");

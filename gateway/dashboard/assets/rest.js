@@ -3,7 +3,8 @@
 
 const AT_ONCE_MAX = 3;
 const LIMIT_MS = 10_000;
-const SPARE_CALLS = 10; // Left to others with the same key.
+const SPARE_CALLS = 10; // Left to others with the same key, of each limit,
+const SPARE_SHARES = { __proto__: null, minute: 0.5, month: 0.1 }; // and of its quota so much.
 
 export class RestError extends Error {
   constructor(status, message) {
@@ -18,17 +19,19 @@ export class Rest {
   #running = 0;
   #waiting = [];
   #againMs = 0;
+  #limits = []; // {left, spare, untilMs} of each, as the newest answer told
 
   /** `begun`: address -> what a GET answers that was begun already. */
   constructor(key, begun = new Map()) {
     this.#key = key;
     this.#begun = begun;
-    this.remaining = Infinity;
   }
 
   /** Whether a call that is only nice to have should be made. */
   get hasRoom() {
-    return this.remaining > SPARE_CALLS && performance.now() >= this.#againMs;
+    const nowMs = performance.now();
+    const isUsed = ({ left, spare, untilMs }) => left <= spare && nowMs < untilMs;
+    return nowMs >= this.#againMs && !this.#limits.some(isUsed);
   }
 
   /**
@@ -66,8 +69,7 @@ export class Rest {
     } catch {
       throw new RestError(0, "no answer");
     }
-    const left = /\br=(\d+)/.exec(answer.headers.get("RateLimit") ?? "");
-    if (left !== null) this.remaining = Number(left[1]);
+    this.#limits = limitsOf(answer.headers);
     if (answer.status === 429) {
       this.#againMs = performance.now() + 1_000 * Number(answer.headers.get("Retry-After") ?? 10);
     }
@@ -84,4 +86,15 @@ export class Rest {
       signal: AbortSignal.timeout(LIMIT_MS),
     });
   }
+}
+
+/** `"minute";r=59;t=23`, and of `"minute";q=60;w=60` how much is to be spared. */
+function limitsOf(headers) {
+  const items = (name) => (headers.get(name) ?? "").matchAll(/"(\w+)";[qr]=(\d+)(?:;[tw]=(\d+))?/g);
+  const quotas = new Map([...items("RateLimit-Policy")].map(([, name, quota]) => [name, quota]));
+  return [...items("RateLimit")].map(([, name, left, resetS = 60]) => ({
+    left: Number(left),
+    spare: Math.max(SPARE_CALLS, (SPARE_SHARES[name] ?? 0) * Number(quotas.get(name) ?? 0)),
+    untilMs: performance.now() + 1_000 * Number(resetS),
+  }));
 }

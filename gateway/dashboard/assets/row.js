@@ -1,8 +1,9 @@
 // One market of the watchlist: its price, where it came from, and how it stands.
 
 import { CONSOLIDATED } from "./catalog.js";
+import { Day } from "./day.js";
 import { h, setAttribute, write } from "./dom.js";
-import { clockTime, digits, duration, percent, rough } from "./format.js";
+import { clockTime, digits, duration, moment, percent, rough } from "./format.js";
 import { lamp, setLamp } from "./lamp.js";
 import { Sparkline } from "./sparkline.js";
 
@@ -23,7 +24,7 @@ export class Row {
     this.symbol = symbol;
     this.isDirty = true;
     this.isVisible = false;
-    this.day = null; // {open, sinceMs, isWhole}: what the change is measured from
+    this.day = new Day();
     this.key = `${venue}:${symbol}`;
     this.channels =
       venue === CONSOLIDATED
@@ -43,32 +44,24 @@ export class Row {
     return this.#price;
   }
 
-  get change() {
-    return this.day === null || this.#price === null
-      ? NaN
-      : Number(this.#price) / this.day.open - 1;
+  /** Since when the change is told, where that is not a day ago. */
+  get since() {
+    const { sinceMs, isWhole } = this.day;
+    return sinceMs === null || isWhole ? "" : `since ${clockTime(sinceMs, { seconds: false })}`;
   }
 
   /** A message of one of its channels. */
-  take(message, nowMs) {
+  take(message) {
     this.isDirty = true;
     if (message.px === undefined) return; // A quote; or a price that there is none of.
     this.#price = message.px;
-    const value = Number(message.px);
-    if (!Number.isFinite(value)) return; // Whoever may publish may publish anything.
-    this.spark.add(value, nowMs);
-    if (this.day === null) this.day = { open: value, sinceMs: Date.now(), isWhole: false };
+    this.day.take((message.tx ?? message.gw) / 1_000, Number(message.px));
   }
 
-  /** Candles of the last 24 hours, or of what there is of them, oldest first. */
-  recall(candles, isHourly) {
-    if (candles.length === 0) return;
-    const [first] = candles;
-    const sinceMs = first.start / 1_000;
-    const isWhole = isHourly && Date.now() - sinceMs > 23 * 3_600_000;
-    this.day = { open: Number(first.open), sinceMs, isWhole };
-    // From where the change is measured, so that the line's colour says the same.
-    this.spark.recall([first.open, ...candles.map(({ close }) => close)].map(Number));
+  /** Candles of the last 24 hours, or of what there is of them. */
+  recall(candles) {
+    this.day.recall(candles);
+    this.spark.forget();
     this.isDirty = true;
   }
 
@@ -82,9 +75,9 @@ export class Row {
     setLamp(this.lamp, standing, serverMs);
     setAttribute(this.node, "data-state", standing.state);
     this.#paintPrice(nowMs);
-    this.#paintChange();
+    this.#paintChange(serverMs);
     this.#paintSource(market, serverMs);
-    this.spark.draw();
+    this.spark.draw(this.day, nowMs);
     return false;
   }
 
@@ -107,7 +100,7 @@ export class Row {
     const cell = (name, ...children) => h("td", { class: name, role: "cell" }, ...children);
     this.lamp = lamp();
     this.changed = h("span");
-    this.since = h("small");
+    this.told = h("small");
     this.same = h("span");
     this.moved = h("em");
     this.blanks = h("span", { "aria-hidden": "true" });
@@ -126,7 +119,7 @@ export class Row {
         this.mark,
       ),
       cell("price", this.same, this.moved, this.blanks),
-      cell("change", this.changed, " ", this.since),
+      cell("change", this.changed, " ", this.told),
       cell("way", this.spark.build()),
       cell("spread", this.spread),
       cell("venues", this.venues),
@@ -161,20 +154,17 @@ export class Row {
     );
   }
 
-  #paintChange() {
-    const change = this.change;
+  #paintChange(serverMs) {
+    const { change, sinceMs } = this.day;
     write(this.changed, percent(change));
     setAttribute(
       this.changed,
       "data-way",
       !Number.isFinite(change) || Math.abs(change) < 5e-5 ? null : change > 0 ? "up" : "down",
     );
-    write(
-      this.since,
-      this.day === null || this.day.isWhole
-        ? ""
-        : `since ${clockTime(this.day.sinceMs, { seconds: false })}`,
-    );
+    write(this.told, this.since);
+    const exactly = sinceMs === null ? null : `since ${moment(sinceMs, serverMs)} UTC`;
+    setAttribute(this.changed, "title", exactly);
   }
 
   #paintSource(market, serverMs) {

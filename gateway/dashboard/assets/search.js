@@ -4,7 +4,7 @@ import { CONSOLIDATED } from "./catalog.js";
 import { h, setAttribute } from "./dom.js";
 import { pairLink } from "./row.js";
 
-const FOUND_MAX = 12;
+const SHOWN_MAX = 12;
 const PAGES = [
   { text: "Watchlist", hash: "#/" },
   { text: "Signals", hash: "#/signals" },
@@ -62,7 +62,8 @@ export class Search {
 
   #look() {
     const words = this.input.value.trim().toLowerCase().split(/\s+/).filter(Boolean);
-    this.#found = words.length === 0 ? [] : this.#matching(words);
+    const found = words.length === 0 ? [] : this.#matching(words);
+    this.#found = found.slice(0, SHOWN_MAX);
     const items = this.#found.map((one, at) =>
       h(
         "li",
@@ -79,9 +80,9 @@ export class Search {
         h("small", {}, one.note ?? "page"),
       ),
     );
-    this.list.replaceChildren(...items);
-    this.list.hidden = items.length === 0;
-    setAttribute(this.input, "aria-expanded", String(items.length > 0));
+    this.list.replaceChildren(...items, remark(found.length));
+    this.list.hidden = words.length === 0;
+    setAttribute(this.input, "aria-expanded", String(words.length > 0));
     this.#choose(0);
   }
 
@@ -98,11 +99,11 @@ export class Search {
       words.every((word) =>
         `${text} ${text.replaceAll("-", "")} ${note}`.toLowerCase().includes(word),
       );
-    return [...pairs, ...PAGES].filter(fits).slice(0, FOUND_MAX);
+    return [...pairs, ...PAGES].filter(fits);
   }
 
   #choose(at) {
-    const items = [...this.list.children];
+    const items = [...this.list.children].slice(0, this.#found.length);
     this.#at = items.length === 0 ? 0 : (at + items.length) % items.length;
     items.forEach((item, place) => setAttribute(item, "aria-selected", String(place === this.#at)));
     setAttribute(this.input, "aria-activedescendant", items.length ? `found-${this.#at}` : null);
@@ -117,4 +118,11 @@ export class Search {
     this.list.hidden = true;
     setAttribute(this.input, "aria-expanded", "false");
   }
+}
+
+/** Below what was found: that there is nothing, or more. */
+function remark(count) {
+  const more = count - SHOWN_MAX;
+  const text = count === 0 ? "Nothing is called that." : more > 0 ? `and ${more} more` : "";
+  return h("li", { role: "option", "aria-disabled": "true", class: "remark" }, text);
 }

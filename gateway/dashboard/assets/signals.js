@@ -1,11 +1,15 @@
 // What the models say, and what their word was worth so far: the track record before the opinions.
 
+import { CONSOLIDATED } from "./catalog.js";
 import { clear, h, write } from "./dom.js";
 import { digits, moment, percent, plural, share } from "./format.js";
-import { Opinions } from "./opinions.js";
+import { partsOf } from "./market.js";
+import { Opinions, pairOf } from "./opinions.js";
 
 const REFRESH_MS = 60_000; // A call counts against the key's month.
 const SHOWN = 40;
+const CHANNELS_MAX = 50;
+const MODELS_MAX = 8;
 const ANOMALIES = "anomaly";
 
 export class Page {
@@ -14,12 +18,14 @@ export class Page {
   #askedMs = -Infinity;
   #isShown = false;
   #shownSecond = 0;
+  #flagged = ""; // pairs of the anomalies that are shown
 
   constructor(app) {
     this.app = app;
     this.title = "Signals";
     this.records = h("div", { class: "records" });
     this.state = h("p", { class: "note", role: "status" });
+    this.leftOut = h("p", { class: "note" });
     this.anomalies = new Opinions(
       "Anomalies: what was flagged, and the live return since",
       "Nothing unusual has been flagged yet.",
@@ -36,6 +42,7 @@ export class Page {
       h("h2", {}, "Track record"),
       this.state,
       this.records,
+      this.leftOut,
     );
     this.node = h(
       "section",
@@ -60,14 +67,20 @@ export class Page {
   channels() {
     const { catalog } = this.app;
     const signals = catalog.named("signal").map((channel) => [channel, "all"]);
-    const prices = [...new Set(signals.map(([channel]) => `price:agg:${channel.split(":")[2]}`))];
-    const most = Math.max(10, (this.app.connection.welcome?.limits.subscriptions ?? 100) - 50);
-    return new Map(
-      [...signals, ...prices.filter((name) => catalog.has(name)).map((name) => [name, "1s"])].slice(
-        0,
-        most,
-      ),
-    );
+    const known = (channel) => catalog.has(channel);
+    const pricesOf = (pairs) => pairs.map(priceChannel).filter(known).map((name) => [name, "1s"]);
+    // Where the plan has no room for all: a live return first, it is what changes.
+    return new Map([
+      ...pricesOf(this.#flagged.split(" ")),
+      ...signals,
+      ...pricesOf(signals.map(([channel]) => partsOf(channel).symbol)),
+    ]);
+  }
+
+  /** How many of its channels the plan has no room for. */
+  tellLeftOut(count) {
+    const text = `This key’s plan has no room for ${plural(count, "channel")} of this page:`;
+    write(this.leftOut, count === 0 ? "" : `${text} what they say is asked for once a minute.`);
   }
 
   catalogChanged() {
@@ -87,13 +100,21 @@ export class Page {
     const all = [...market.signals, ...this.#recalled.filter(({ id }) => !known.has(id))].sort(
       (one, other) => other.at - one.at,
     );
-    const priceOf = (pair) => market.latest.get(`price:agg:${pair}`)?.px;
+    const priceOf = (pair) => market.newest(priceChannel(pair), connection);
     const serverMs = connection.clock.now();
     const flagged = all.filter(
       ({ model, direction }) => model === ANOMALIES && direction !== "neutral",
     );
     this.anomalies.paint(flagged.slice(0, SHOWN), priceOf, serverMs);
+    this.#wantPricesOf(flagged.slice(0, SHOWN));
     this.opinions.paint(all.slice(0, SHOWN), priceOf, serverMs);
+  }
+
+  #wantPricesOf(signals) {
+    const pairs = [...new Set(signals.map(pairOf))].sort().join(" ");
+    if (pairs === this.#flagged) return;
+    this.#flagged = pairs;
+    this.app.wantChanged();
   }
 
   async #ask() {
@@ -105,9 +126,19 @@ export class Page {
       this.problem = error.message;
     }
     if (this.app.catalog.named("signal").length > 0)
-      this.#recalled = await this.app.recalledSignals({ limit: 100 });
+      this.#recalled = await this.#recall();
     this.#tell();
     this.app.painter.ask();
+  }
+
+  /** One call asks for so many channels: where there are more, for each model by itself. */
+  async #recall() {
+    const { catalog } = this.app;
+    const names = catalog.named("signal");
+    const models = new Set(names.map((channel) => partsOf(channel).venue));
+    const asked = names.length > CHANNELS_MAX ? [...models].slice(0, MODELS_MAX) : [null];
+    const ask = (model) => this.app.recalledSignals({ model, limit: 100 });
+    return (await Promise.all(asked.map(ask))).flat();
   }
 
   #tell() {
@@ -125,6 +156,8 @@ export class Page {
     clear(this.records).append(...(records ?? []).map((record) => card(record, Date.now())));
   }
 }
+
+const priceChannel = (pair) => `price:${CONSOLIDATED}:${pair}`;
 
 /** Of the record that knows most of the ledger: they are not all computed at one moment. */
 function ledgerText(records) {

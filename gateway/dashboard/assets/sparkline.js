@@ -1,21 +1,16 @@
-// A small line of a price's way: points in a ring, one for each step of time.
+// A small line of a price's way: its points by their time, so that a day is as wide as a day.
 
 import { h } from "./dom.js";
 
 const WIDTH = 96;
 const HEIGHT = 24;
-export const POINTS_MAX = 96;
-const FIRST_STEP_MS = 500;
-const STEP_MS = 2_000; // Once there are enough points for a line.
-const ENOUGH = 30;
+const REDRAW_MS = 1_000; // Nobody sees the end of a day's line move.
 
 export class Sparkline {
-  #points = [];
-  #lastMs = 0;
-  #isDrawn = false;
   #line = null;
+  #drawnMs = -Infinity;
 
-  /** Made when it is to be seen; points are taken before that, too. */
+  /** Made when it is to be seen. */
   build() {
     this.#line = h("polyline", { fill: "none", "vector-effect": "non-scaling-stroke" });
     this.node = h(
@@ -31,38 +26,28 @@ export class Sparkline {
     return this.node;
   }
 
-  /** What was before this page: closes, oldest first. They go before what it saw itself. */
-  recall(values) {
-    this.#points = [...values.filter(Number.isFinite), ...this.#points].slice(-POINTS_MAX);
-    this.#isDrawn = false;
-  }
-
-  /** The price now. Within a step it replaces the one before. */
-  add(value, nowMs) {
-    const stepMs = this.#points.length < ENOUGH ? FIRST_STEP_MS : STEP_MS;
-    const isNewStep = nowMs - this.#lastMs >= stepMs;
-    if (isNewStep) this.#lastMs = nowMs;
-    if (isNewStep || this.#points.length === 0) {
-      this.#points.push(value);
-      if (this.#points.length > POINTS_MAX) this.#points.shift();
-      this.#isDrawn = false;
-    } else this.#points[this.#points.length - 1] = value;
-  }
-
-  get count() {
-    return this.#points.length;
-  }
-
-  draw() {
-    if (this.#isDrawn || this.#points.length < 2) return;
-    this.#isDrawn = true;
-    const points = this.#points;
-    const low = Math.min(...points);
-    const spread = Math.max(...points) - low || 1;
-    const step = WIDTH / (points.length - 1);
+  /** The points of a Day. */
+  draw(day, nowMs) {
+    if (nowMs - this.#drawnMs < REDRAW_MS) return;
+    const { points } = day;
+    if (points.length < 2) return;
+    this.#drawnMs = nowMs;
+    const values = points.map(([, value]) => value);
+    const low = Math.min(...values);
+    const spread = Math.max(...values) - low || 1;
+    const beginMs = points[0][0];
+    const scale = WIDTH / (points.at(-1)[0] - beginMs || 1);
     const y = (value) => HEIGHT - 2 - ((value - low) / spread) * (HEIGHT - 4);
-    const text = points.map((value, at) => `${(at * step).toFixed(1)},${y(value).toFixed(1)}`);
+    const text = points.map(
+      ([ms, value]) => `${((ms - beginMs) * scale).toFixed(1)},${y(value).toFixed(1)}`,
+    );
     this.#line.setAttribute("points", text.join(" "));
-    this.node.dataset.way = points.at(-1) >= points[0] ? "up" : "down";
+    // The line begins where the change is measured from: its colour says the same.
+    this.node.dataset.way = values.at(-1) >= values[0] ? "up" : "down";
+  }
+
+  /** More is known than what was drawn. */
+  forget() {
+    this.#drawnMs = -Infinity;
   }
 }

@@ -7,6 +7,7 @@ const CHANNELS_FIRST = 16; // The first is answered the sooner: a price is waite
 const RETRY_MS = 5_000;
 const REPLAY_LATER_MS = 300;
 const BACK_MAX = 1_000;
+const NO_ROOM = "too_many_subscriptions";
 const NEVER_CONFLATED = /^(candle|signal|outcome)\b/;
 
 const faster = (one, other) => (RATES.indexOf(one) <= RATES.indexOf(other) ? one : other);
@@ -32,7 +33,10 @@ export class Subscriptions {
 
   /** All that is wanted from now on: Maps of channels to rates, the most urgent first. */
   want(wants) {
+    const before = this.#wanted();
     this.#wants = wants;
+    const wanted = this.#wanted();
+    if ([...before.keys()].some((channel) => !wanted.has(channel))) this.#hasRoomAgain();
     this.step();
   }
 
@@ -154,6 +158,14 @@ export class Subscriptions {
       this.#has.delete(channel);
       this.#served.delete(channel);
       this.positions.forget(channel);
+    }
+    this.#hasRoomAgain();
+  }
+
+  /** There are fewer than when the plan's end was met: what it kept out is asked for again. */
+  #hasRoomAgain() {
+    for (const [channel, { code }] of this.#refused) {
+      if (code === NO_ROOM) this.#refused.delete(channel);
     }
   }
 

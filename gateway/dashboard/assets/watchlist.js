@@ -1,8 +1,10 @@
 // The watchlist: a row for each market of the chosen venue, as many as the plan allows.
 
+import { shares } from "./allowance.js";
 import { CONSOLIDATED } from "./catalog.js";
 import { h, setAttribute, write } from "./dom.js";
 import { plural } from "./format.js";
+import { Recall } from "./recall.js";
 import { pairLink, Row } from "./row.js";
 
 const COLUMNS = [
@@ -15,10 +17,7 @@ const COLUMNS = [
   ["venues", "Venues"],
   ["age", "Age"],
 ];
-const RESERVED = 30; // Subscriptions kept for the statuses and for the page of a pair.
 const MANY = 60; // From so many rows on, each is sent at most ten times a second.
-const HISTORY_POINTS = 24;
-const HISTORY_AT_ONCE = 24; // Rows whose past is asked for, of those in sight.
 const FIRST_ROWS = 20; // What a screen holds; the others are made when those have been painted.
 const ROWS_A_FRAME = 12;
 
@@ -29,7 +28,7 @@ export class Watchlist {
   #built = 0; // How many of them stand in the table already.
   #chosen = null; // the venue
   #cursor = -1;
-  #asked = new Set();
+  #recall;
 
   constructor(app) {
     this.app = app;
@@ -53,6 +52,7 @@ export class Watchlist {
       h("div", { class: "scroll" }, this.table),
       this.note,
     );
+    this.#recall = new Recall(app, () => this.#inSight());
     this.observer = new IntersectionObserver((seen) => this.#saw(seen), { rootMargin: "80px" });
   }
 
@@ -94,8 +94,8 @@ export class Watchlist {
     return this.#shown.length > MANY ? "100ms" : "all";
   }
 
-  data(message, nowMs) {
-    this.#byChannel.get(message.ch)?.take(message, nowMs);
+  data(message) {
+    this.#byChannel.get(message.ch)?.take(message);
   }
 
   paint(nowMs) {
@@ -116,6 +116,7 @@ export class Watchlist {
 
   second() {
     for (const row of this.#shown) row.isDirty = true;
+    if (!document.hidden) this.#recall.look();
   }
 
   /** The worst first: [state, row] of what is shown and not live. */
@@ -134,8 +135,17 @@ export class Watchlist {
     return true;
   }
 
+  /** The row of a market, shown or not, once there is such a market. */
   rowOf(venue, symbol) {
-    return this.#rows.get(`${venue}:${symbol}`) ?? null;
+    const isKnown = this.app.catalog.symbols(venue).includes(symbol);
+    return isKnown ? this.#row(venue, symbol) : null;
+  }
+
+  /** Those whose past is of use. */
+  *#inSight() {
+    const { row = null } = this.app.page ?? {};
+    if (row !== null) yield row;
+    for (const one of this.#shown) if (one.isVisible) yield one;
   }
 
   get shown() {
@@ -143,14 +153,11 @@ export class Watchlist {
   }
 
   #layOut() {
-    const { catalog, connection } = this.app;
+    const { catalog, subscriptionsMax } = this.app;
     const all = this.#chosen === null ? [] : catalog.symbols(this.#chosen);
     const perRow = this.#chosen === CONSOLIDATED ? 1 : 2;
-    const most = Math.max(
-      1,
-      Math.floor(((connection.welcome?.limits.subscriptions ?? 100) - RESERVED) / perRow),
-    );
-    const symbols = all.slice(0, most);
+    const { watchlist } = shares(subscriptionsMax, catalog.named("status").length);
+    const symbols = all.slice(0, Math.max(1, Math.floor(watchlist / perRow)));
     const rows = symbols.map((symbol) => this.#row(this.#chosen, symbol));
     const standing = this.#shown.slice(0, this.#built);
     this.#shown = rows;
@@ -200,7 +207,7 @@ export class Watchlist {
       for (const channel of row.channels) {
         this.#byChannel.set(channel, row);
         const known = this.app.market.latest.get(channel);
-        if (known !== undefined) row.take(known, performance.now());
+        if (known !== undefined) row.take(known);
       }
     }
     return row;
@@ -211,25 +218,8 @@ export class Watchlist {
       const row = this.#rows.get(target.dataset.key);
       row.isVisible = isIntersecting;
       row.isDirty ||= isIntersecting;
-      if (isIntersecting) this.#recall(row);
     }
-    this.app.painter.ask();
-  }
-
-  /** Asks for a row's last 24 hours, once: for its change and its line. */
-  async #recall(row) {
-    const { rest } = this.app;
-    if (this.#asked.has(row.key) || this.#asked.size >= HISTORY_AT_ONCE || !rest.hasRoom) return;
-    this.#asked.add(row.key);
-    const channel = (interval) => `candle.${interval}:${row.venue}:${row.symbol}`;
-    if (!this.app.catalog.has(channel("1h"))) return;
-    for (const interval of ["1h", "1m"]) {
-      const candles = await this.app.history(channel(interval), HISTORY_POINTS + 1);
-      if (candles.length > 3 || interval === "1m") {
-        row.recall(candles, interval === "1h");
-        break;
-      }
-    }
+    this.#recall.look();
     this.app.painter.ask();
   }
 
