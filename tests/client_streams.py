@@ -31,7 +31,7 @@ async def line_to_gateway(redis_url: str) -> AsyncIterator[Proxy]:
 async def connected(port: int, key: str, encoding: EncodingName = "json") -> AsyncIterator[Stream]:
     """A stream that comes back without delay."""
     url = f"ws://{HOST}:{port}/v1/stream"
-    async with asyncio.timeout(20), connect(url, key, encoding=encoding, random=Eager()) as stream:
+    async with asyncio.timeout(40), connect(url, key, encoding=encoding, random=Eager()) as stream:
         yield stream
 
 

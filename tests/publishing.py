@@ -46,7 +46,7 @@ async def publishing(url: str, settings: PublisherSettings = SMALL) -> AsyncIter
 
 
 async def drained(publisher: Publisher) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(40):
         await publisher.drain()
 
 

@@ -36,7 +36,7 @@ class Benching:
 
     async def ended(self) -> tuple[int | None, str, str]:
         """Its status, what it printed and its complaint."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(40):
             out, err = await self.process.communicate()
         return self.process.returncode, (out or b"").decode(), (err or b"").decode()
 
@@ -222,7 +222,7 @@ async def test_ctrl_c_before_there_is_anything_to_tell_ends_it_quietly(tmp_path:
     async with await asyncio.start_server(keep_silent, "127.0.0.1", 0) as server:
         url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         async with benching(url, "k", tmp_path) as bench:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(40):
                 await is_connected.wait()
             bench.process.send_signal(signal.SIGINT)
             assert await bench.ended() == (130, "", "")

@@ -276,7 +276,7 @@ async def _heard(program: str, server: _Server, client: LoadClient) -> Heard:
         *client.command(program), stdout=asyncio.subprocess.PIPE
     )
     assert process.stdout is not None
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(40):
         assert await process.stdout.readline() == b"ready\n"
         server.has_client.set()
         told, _ = await process.communicate()

@@ -194,7 +194,7 @@ async def test_a_thread_that_goes_on_does_not_keep_a_process() -> None:
         *(sys.executable, "-c", _LEAVING), cwd=REPOSITORY, stdout=asyncio.subprocess.PIPE
     )
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             said, _ = await process.communicate()
     finally:
         if process.returncode is None:

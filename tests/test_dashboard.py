@@ -40,7 +40,7 @@ async def get(port: int, path: str, **headers: str) -> Answer:
     """As a browser sends the path: nothing in it is tidied up."""
     lines = [f"GET {path} HTTP/1.1", "Host: localhost", "Connection: close"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write("\r\n".join([*lines, "", ""]).encode())
         head, _, body = (await reader.read()).partition(b"\r\n\r\n")

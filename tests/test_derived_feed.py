@@ -120,7 +120,7 @@ async def deriving(
     settings = DerivedSettings(simulated=True)
     publisher, clock = publish.publisher, SystemClock()
     feed = DerivedFeed(rows, settings, ["sim"], publisher, redis, clock=clock, ledger=ledger)
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(40), asyncio.TaskGroup() as group:
         await feed.load()
         running = group.create_task(feed.run())
         quoting = group.create_task(quote_always(feed))

@@ -81,7 +81,7 @@ async def deriving(
     clock = SystemClock()
     feed = DerivedFeed(rows, settings, own, publish.publisher, redis, clock=clock)
     feed.hear_others(own.__contains__)
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(40), asyncio.TaskGroup() as group:
         await feed.load()
         tasks = [group.create_task(feed.run())]
         for market in markets:
@@ -130,7 +130,7 @@ async def agreed(redis: Redis, second: int, count: int, *markets: Market) -> dic
         is_all = all(one["n"] == traded[at] for at, one in whole.items())
         return whole if is_all and len(whole) >= count else {}
 
-    return await until_answer(found, 15.0)
+    return await until_answer(found, 40.0)
 
 
 async def newest_price(redis: Redis) -> Message:
@@ -271,6 +271,6 @@ async def test_feeds_processes_with_other_venues_are_derived_from_as_they_are_st
         )
         async with running(settings, redis_url), running(market, redis_url):
             told = await until_answer(
-                lambda: messages(redis, "candle.1s:sim:BTC-USD"), limit_s=15.0
+                lambda: messages(redis, "candle.1s:sim:BTC-USD"), limit_s=40.0
             )
     assert told[0]["n"] > 0

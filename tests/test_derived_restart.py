@@ -41,7 +41,7 @@ async def reach(redis: Redis, channel: str, enough: Callable[[list[Message]], bo
     async def is_enough() -> bool:
         return enough(await messages(redis, channel))
 
-    await until_answer(is_enough, 15.0)
+    await until_answer(is_enough, 40.0)
 
 
 def finals(told: list[Message]) -> list[Message]:

@@ -29,7 +29,7 @@ class Answer(NamedTuple):
 
 
 async def get(gateway: GatewayServer, path: str, method: str = "GET") -> Answer:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(40):
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
         request = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
         writer.write(request.encode())

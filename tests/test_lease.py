@@ -66,7 +66,7 @@ class Process:
 
     async def publish(self, first: int, last: int) -> None:
         self.publisher.offer(ticks(first, last))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             await self.publisher.drain()
 
 
@@ -142,7 +142,7 @@ async def test_a_stalled_one_that_wakes_up_publishes_nothing_and_stands_by(
         proxy.flow()
         await until(lambda: not stalled.is_working)
         await second.publish(121, 140)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             await stalled.publisher.drain()
         await until(lambda: stalled.publisher.waiting_ticks == 0)
         assert stalled.publisher.counts.yielded == 40
@@ -184,10 +184,10 @@ async def test_a_lease_stops_only_its_own_venue(redis_url: str, redis: Redis) ->
         await redis.set(lease_keys("sim")[0], "somebody")
         one.publisher.offer([*ticks(1, 30), *ticks(1, 30, OTHER)])
         await until(lambda: not one.is_working)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             await one.publisher.drain()
         one.publisher.offer(ticks(31, 40, OTHER))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(40):
             await one.publisher.drain()
     assert not await log_of(redis)
     assert ids(await log_of(redis, OTHER)) == list(range(1, 41))

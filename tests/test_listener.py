@@ -34,14 +34,14 @@ class Ear:
         self.heard.set()
 
     async def messages(self, count: int) -> list[tuple[str, bytes]]:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(40):
             while len(found := [one for batch in self.batches for one in batch]) < count:
                 self.heard.clear()
                 await self.heard.wait()
         return found
 
     async def ended(self) -> Exception | None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(40):
             return await self.listener.closed
 
 

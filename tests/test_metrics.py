@@ -167,7 +167,7 @@ async def test_feeds_tell_what_each_venue_gives_and_how_long_publishing_takes(
     async def tell(at_work: FeedsAtWork) -> None:
         await admin.run([Table(FEEDS_METRICS, lambda: at_work)], at_work.look)
 
-    async with VenueServer() as venue, asyncio.timeout(15), asyncio.TaskGroup() as group:
+    async with VenueServer() as venue, asyncio.timeout(40), asyncio.TaskGroup() as group:
         settings = FeedSettings(
             venues=("binance",),
             venue={"binance": VenueSettings(url=venue.url, symbols=("BTC-USDT",))},

@@ -140,7 +140,7 @@ async def test_a_drain_behind_nginx_loses_nothing_for_who_resumes(
         told: list[object] = []
 
         async def read_to(last: int) -> None:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(40):
                 async for message in stream:
                     if isinstance(message, dict):
                         seqs.append(message["seq"])

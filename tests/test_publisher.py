@@ -148,7 +148,7 @@ async def test_a_channel_registered_while_others_are_announced_is_not_forgotten(
 
 
 async def test_it_stops_at_once_also_while_redis_is_silent(redis_server: RedisServer) -> None:
-    async with proxy_to(redis_server.socket) as proxy, asyncio.timeout(20):
+    async with proxy_to(redis_server.socket) as proxy, asyncio.timeout(40):
         proxy.stall()
         patient = msgspec.structs.replace(SMALL, answer_limit_s=60.0)
         async with publishing(f"redis://127.0.0.1:{proxy.port}", patient) as publisher:

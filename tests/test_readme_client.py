@@ -37,7 +37,7 @@ async def test_the_readmes_client_says_every_trade_once_across_lost_connections(
         try:
             assert process.stdout is not None
             told: list[str] = []
-            async with asyncio.timeout(18):
+            async with asyncio.timeout(40):
                 while f"{_TRADES} 1 at {prices[-1]}" not in told:
                     if not told:
                         # It may not have subscribed yet: then it hears of none of these.

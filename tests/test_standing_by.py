@@ -32,7 +32,7 @@ class Feeds:
 
     async def says(self, text: str) -> None:
         assert self._process.stderr is not None
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(40):
             while text not in self._output:
                 line = await self._process.stderr.readline()
                 assert line, self._output

@@ -170,7 +170,7 @@ async def test_a_reader_that_stalls_while_it_talks_costs_a_bounded_memory(
         await until(lambda: any(one.outbox for one in gateway.worker.hub.sessions))
         (session,) = gateway.worker.hub.sessions
         with contextlib.suppress(ConnectionClosed, TimeoutError):
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(40):
                 while session.closing is None:
                     await client.say('{"op":"ping","id":"%s"}' % ("x" * 60_000))
         assert session.closing is not None

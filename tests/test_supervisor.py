@@ -236,7 +236,7 @@ async def test_nothing_is_started_after_a_stop_whose_cancellation_was_swallowed(
 
     one = family.child("one", 0)
     one = Child("one", one.command, one.environment, 0, ready=ready)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):
         await family.supervisor.run([one, family.child("two", 1)], family.stopping, no_children)
     assert [name for name, _ in family.noted("start")] == ["one"]
     assert [name for name, _ in family.noted("end")] == ["one"]

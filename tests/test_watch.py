@@ -237,7 +237,7 @@ async def watching(*arguments: str, key: str = "") -> asyncio.subprocess.Process
 
 async def ended(process: asyncio.subprocess.Process) -> tuple[int | None, list[bytes], str]:
     """Its status, its lines and its complaint."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(40):
         out, err = await process.communicate()
     return process.returncode, (out or b"").splitlines(), err.decode()
 
@@ -285,7 +285,7 @@ async def test_ctrl_c_ends_it_quietly(redis_url: str, redis: Redis) -> None:
     async with a_gateway(redis_url, redis) as (url, key, publisher):
         process = await watching("--url", url, TRADES, key=key)
         assert process.stdout is not None
-        async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(40), asyncio.TaskGroup() as group:
             first = group.create_task(process.stdout.readline())
             while not first.done():
                 await publisher.trades(TRADES, "2")
