@@ -121,7 +121,7 @@ async def _work(path: str, channels: int) -> None:
         running = asyncio.ensure_future(worker.run())
         async with asyncio.timeout(_PATIENCE_S):
             # Its bus has no event for it: gateways ask, too.
-            while not worker.is_ready:  # noqa: ASYNC110
+            while not worker.is_ready:  # noqa: ASYNC110 - see above
                 await asyncio.sleep(0.02)
             names = [channel(number) for number in range(channels)]
             await worker.open([Channel.parse(name) for name in names])

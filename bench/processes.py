@@ -62,6 +62,6 @@ async def ready(gateway: asyncio.subprocess.Process) -> str:
             assert line, "the gateway ended before it listened"
         url = urlsplit(line.split()[1].decode())
         # It is another process: there is no event.
-        while not await answers_ready(url.hostname or "", url.port or 0):  # noqa: ASYNC110
+        while not await answers_ready(url.hostname or "", url.port or 0):  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.05)
     return url.geturl()

@@ -129,7 +129,7 @@ async def _flowing(redis: Redis, names: Sequence[str]) -> None:
     """Returns when the feed has named all its channels, and a little later."""
     async with asyncio.timeout(START_LIMIT_S):
         # It is another process: there is no event.
-        while not all(await redis.smismember(DIRECTORY_KEY, list(names))):  # noqa: ASYNC110
+        while not all(await redis.smismember(DIRECTORY_KEY, list(names))):  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.1)
     await asyncio.sleep(_FLOWING_S)
 
