@@ -2,7 +2,7 @@
 these are more. Pure.
 
 A pair with fifty trades a second has a thousand in 20 s: who was away for half a minute could not
-come back to it. What is kept is never less than the seconds ask for, and at most twice that.
+come back to it. Within its bound it is never less than the seconds ask for, and at most twice that.
 """
 
 from feeds.market import Channel
