@@ -74,6 +74,18 @@ def _signals(path: Path) -> list[Signal]:
     ]
 
 
+def _enough(path: Path) -> list[Signal]:
+    signals = _signals(path)
+    return signals if len(signals) >= SIGNALS_MIN else []
+
+
+def _heard_until_us(path: Path) -> int:
+    """When the feed heard the newest tick of the recording: there a backtest's clock ends."""
+    lines = path.read_bytes().splitlines(keepends=True)
+    ticks = [line for line in lines if b'"ch":"trade:' in line and line.endswith(b"\n")]
+    return max((int(msgspec.json.decode(line).get("rx", 0)) for line in ticks), default=0)
+
+
 async def test_a_recorded_run_gives_the_signals_that_were_told_live(
     gateway: GatewayServer, redis: Redis, redis_url: str, tmp_path: Path
 ) -> None:
@@ -92,10 +104,13 @@ async def test_a_recorded_run_gives_the_signals_that_were_told_live(
         )
         group.create_task(running)
         try:
-            await until(lambda: len(_signals(path)) >= SIGNALS_MIN, LIMIT_S)
+            signals = await until(lambda: _enough(path), LIMIT_S)
+            told_us = max(signal.computed_us for signal in signals)
+            # Live a timer tells them; a backtest's time goes by the ticks of its recording.
+            await until(lambda: _heard_until_us(path) > told_us, LIMIT_S)
         finally:
             stopping.set()
-    live = {signal.id: _said(signal) for signal in _signals(path)}
+    live = {signal.id: _said(signal) for signal in signals}
     again = {s.id: _said(s) for s in run([path], _choices()).heard.signals}
     assert len(live) >= SIGNALS_MIN
     assert {id_: again.get(id_) for id_ in live} == live
