@@ -37,7 +37,7 @@ run:
 # Tests start hundreds of processes: where Python may keep no bytecode, each would compile us anew.
 test:
 	@$(READY) $(VENV)/.ready-to-test
-	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadgroup $(ARGS)
+	@PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n auto --dist loadgroup --reruns 1 $(ARGS)
 
 lint:
 	@$(READY) $(VENV)/.ready-to-test

@@ -20,6 +20,8 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.gateway_server import GatewayServer, Publishing, gateway_on, publishing_on
 
+pytest_plugins = ["pytester", "tests.second_tries"]
+
 T = TypeVar("T")
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
