@@ -30,6 +30,13 @@ OTHER_VARIABLES: Final = {
 }
 """Environment variables that are ours and not settings."""
 
+_SERVICE_LINK: Final = re.compile(
+    r"(_SERVICE_HOST|_SERVICE_PORT(_[A-Z0-9_]+)?|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?)$"
+)
+"""Ends of the variables by which Kubernetes tells every pod of each Service near it, as of one
+named `tickgate` (kubernetes.io, "Accessing the Service", environment variables)."""
+_OF_A_PORT: Final = ("tcp://", "udp://", "sctp://")
+
 _WORDS: Final = {
     "int": "a whole number",
     "float": "a number",
@@ -98,7 +105,8 @@ def _from_file(
         try:
             converted = msgspec.convert(value, setting.type)
         except msgspec.ValidationError as error:
-            raise _wrong(key_path, _reason(error), str(path)) from None
+            reason = _with_choices(_reason(error), setting.type)
+            raise _wrong(key_path, reason, str(path)) from None
         yield key_path, _Given(converted, str(path))
 
 
@@ -132,6 +140,8 @@ def _from_environment(
     for variable in sorted(environ):
         if not variable.startswith(PREFIX) or variable in OTHER_VARIABLES:
             continue
+        if _is_service_link(variable, environ[variable]):
+            continue
         path = _path_of_variable(settings, variable)
         if path is None:
             known = [setting.variable for setting in settings] + list(OTHER_VARIABLES)
@@ -139,6 +149,14 @@ def _from_environment(
             raise SettingsError(f"{variable} (in the environment) is no setting{suggestion}")
         if environ[variable]:
             yield _from_text(settings, path, environ[variable], variable)
+
+
+def _is_service_link(variable: str, text: str) -> bool:
+    end = _SERVICE_LINK.search(variable)
+    if end is None:
+        return False
+    # A port alone may be ours: TICKGATE_GATEWAY_PORT.
+    return end[0] != "_PORT" or text.startswith(_OF_A_PORT)
 
 
 def _path_of_variable(settings: tuple[Setting, ...], variable: str) -> tuple[str, ...] | None:
@@ -174,7 +192,7 @@ def _from_text(
     try:
         return path, _Given(msgspec.convert(value, setting.type, strict=False), source)
     except msgspec.ValidationError as error:
-        reason = _reason(error).split(", got ")[0]
+        reason = _with_choices(_reason(error).split(", got ")[0], setting.type)
         raise _wrong(path, f"{reason}, got {text!r}", source) from None
 
 
@@ -227,17 +245,32 @@ def _nested(given: Mapping[tuple[str, ...], _Given]) -> dict[str, Any]:
 
 
 def did_you_mean(word: str, known: list[str], prefix: str = "") -> str:
-    """`; did you mean …?`, where something known is close; else nothing.
+    """`; did you mean …?`, where something known is close or ends with that; else nothing.
 
     A `prefix` that all have in common says nothing about closeness.
     """
     names = [name.removeprefix(prefix) for name in known]
-    close = difflib.get_close_matches(word.removeprefix(prefix), names, n=1)
+    word = word.removeprefix(prefix)
+    close = difflib.get_close_matches(word, names, n=1)
+    close = close or [name for name in names if name.endswith(("." + word, "_" + word))]
     return f"; did you mean {prefix}{close[0]}?" if close else ""
 
 
 def _wrong(path: tuple[str, ...], reason: str, source: str) -> SettingsError:
     return SettingsError(f"{'.'.join(path)}: {reason} (from {source})")
+
+
+def _with_choices(reason: str, type_: Any) -> str:
+    """`expected a, b or c`, where it says only that it is none of them."""
+    kind = msgspec.inspect.type_info(type_)
+    kinds = kind.types if isinstance(kind, msgspec.inspect.UnionType) else (kind,)
+    words = [
+        str(word) for one in kinds if isinstance(one, msgspec.inspect.LiteralType)
+        for word in one.values
+    ]  # fmt: skip
+    if not words or not reason.startswith("invalid enum value"):
+        return reason
+    return f"expected {', '.join(words[:-1])} or {words[-1]}"
 
 
 def _reason(error: msgspec.ValidationError) -> str:

@@ -124,6 +124,12 @@ def test_a_mistake_in_the_file_is_named_in_one_line(tmp_path: Path, text: str, s
             "TICKGATE_ENGIN_POWER (in the environment) is no setting;"
             " did you mean TICKGATE_ENGINE_POWER?",
         ),
+        (
+            "TICKGATE_POWER",
+            "1",
+            "TICKGATE_POWER (in the environment) is no setting;"
+            " did you mean TICKGATE_ENGINE_POWER?",
+        ),
         ("TICKGATE_XYZZY", "1", "TICKGATE_XYZZY (in the environment) is no setting"),
     ],
 )
@@ -197,9 +203,25 @@ def test_redis_url_is_an_alias_and_ours_wins() -> None:
     assert settings_from(environ, NO_FILE, {}).redis_url == "redis://b"
 
 
+def test_what_kubernetes_tells_of_a_service_named_tickgate_is_no_setting() -> None:
+    environ = {
+        "TICKGATE_SERVICE_HOST": "10.0.0.1",
+        "TICKGATE_SERVICE_PORT": "8787",
+        "TICKGATE_SERVICE_PORT_HTTP": "8787",
+        "TICKGATE_PORT": "tcp://10.0.0.1:8787",
+        "TICKGATE_PORT_8787_TCP": "tcp://10.0.0.1:8787",
+        "TICKGATE_PORT_8787_TCP_ADDR": "10.0.0.1",
+        "TICKGATE_GATEWAY_PORT": "tcp://10.0.0.2:8787",
+        "TICKGATE_GATEWAY_HOST": "0.0.0.0",
+    }
+    settings = settings_from(environ, NO_FILE, {})
+    assert (settings.gateway.host, settings.gateway.port) == ("0.0.0.0", 8787)
+
+
 @pytest.mark.parametrize(
     ("environ", "said"),
     [
+        ({"TICKGATE_LOGS_LEVEL": "warn"}, "expected debug, error, info or warning, got 'warn'"),
         ({"TICKGATE_GATEWAY_PORT": "65536"}, "gateway.port: must be from 0 to 65535, is 65536"),
         ({"TICKGATE_GATEWAY_WORKERS": "0"}, "gateway.workers: must be from 1 to 64, is 0"),
         ({"TICKGATE_SIM_TICKS_PER_S": "nan"}, "sim.ticks_per_s: must be more than 0, is nan"),
