@@ -19,6 +19,11 @@ class UnknownVenueError(SettingError):
 class BusUnreachableError(FeedError):
     """Redis is not there at the start. (Later on the publisher holds ticks and retries.)"""
 
+    def __init__(self, text: str, is_refusal: bool = False) -> None:
+        super().__init__(text)
+        self.is_refusal = is_refusal
+        """Something is there and answers, but not to us: no waiting helps."""
+
 
 class RecordError(FeedError):
     """A recording can't be written: no space, no permission."""

@@ -6,6 +6,7 @@ runs while its lease is ours. The only place of feeds where parts are joined.
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
@@ -14,7 +15,7 @@ from urllib.parse import urlsplit
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import AuthenticationError, InvalidResponse, RedisError, ResponseError
 
 from feeds.bus_line import BusLine
 from feeds.chosen import check_venues, make_derived, make_feed, venue_row
@@ -24,6 +25,7 @@ from feeds.feed import Feed, TickSink
 from feeds.feeds_at_work import FeedsAtWork
 from feeds.lease import Lease
 from feeds.market import Channel, Clock, Status, Tick
+from feeds.patience import patience
 from feeds.publisher import Publisher
 from feeds.recall import recall
 from feeds.recordings.recording import Row
@@ -32,11 +34,15 @@ from feeds.recordings.replay import ReplayFeed, ReplayProgress
 from feeds.settings import FeedSettings, PublisherSettings
 from feeds.venue_feed import VenueFeed
 
+_log = logging.getLogger(__name__)
+
 STATUS_SYMBOL = "VENUE"
 """The symbol of `status:<venue>:VENUE`: the venue as a whole."""
 
 _HEARTBEAT_S = 1.0
 _REDIS_START_LIMIT_S = 3.0
+_REDIS_AGAIN_S = 1.0
+_REFUSALS = (AuthenticationError, InvalidResponse, ResponseError)
 _DRAIN_LIMIT_S = 1.0
 _LEAVE_LIMIT_S = 0.5
 _REDIS_CLOSE_LIMIT_S = 0.5
@@ -55,10 +61,12 @@ async def run_feeds(
     """Runs the chosen venues until `stopping` is set; then ends within 3 s.
 
     `beside` runs as long as they do, and may look at them. Raises SettingError before any
-    connection is made, and BusUnreachableError where Redis is not there at the start.
+    connection is made, and BusUnreachableError where Redis answers, but not to us: one that is not
+    there is waited for.
     """
     check_venues(settings)
-    async with _open_bus(redis_url, settings.publisher, clock, line) as (redis, publisher):
+    bus = _open_bus(redis_url, settings.publisher, clock, line, waits_until=stopping)
+    async with bus as (redis, publisher):
         derived = make_derived(settings, settings.venues, publisher, redis, clock)
         sink = derived or publisher
         feeds = [
@@ -99,8 +107,8 @@ async def run_replay(
     """Plays a recording of `venue` until its end or until `stopping` is set; see `ReplayFeed`.
 
     `read` starts it from its beginning; `speed` None: as fast as possible; `symbol`: of messages
-    that name none. Raises SettingError and BusUnreachableError as `run_feeds` does, and whatever
-    `read` raises.
+    that name none. Raises SettingError as `run_feeds` does, BusUnreachableError where Redis is not
+    there at the start, and whatever `read` raises.
     """
     row = venue_row(venue)
     if speed is not None and not 0 < speed < float("inf"):
@@ -170,10 +178,10 @@ async def _serve(
             closed = Status("closed", now_us, "feed", "the feed was stopped", now_us)
         publisher.offer([Tick(_status_channel(feed), closed)])
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_DRAIN_LIMIT_S):
+        async with patience(_DRAIN_LIMIT_S):
             await publisher.drain()
     with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(_LEAVE_LIMIT_S):
+        async with patience(_LEAVE_LIMIT_S):
             await asyncio.gather(*(lease.leave() for lease in leases.values()))
 
 
@@ -219,6 +227,7 @@ async def _open_bus(
     settings: PublisherSettings,
     clock: Clock,
     line: Callable[[Redis], BusLine] = BusLine,
+    waits_until: asyncio.Event | None = None,
 ) -> AsyncIterator[tuple[Redis, Publisher]]:
     # The publisher retries and times out by its own, shorter rules. redis-py's retries would hide
     # an outage, and its socket timeout goes through asyncio.wait_for, which on Python 3.11 swallows
@@ -228,7 +237,10 @@ async def _open_bus(
     except ValueError as error:
         raise SettingError(f"the Redis URL is wrong: {error}") from error
     try:
-        await _expect_redis(redis, redis_url)
+        if waits_until is None:
+            await _expect_redis(redis, redis_url)
+        else:
+            await _wait_for_redis(redis, redis_url, waits_until)
         async with asyncio.TaskGroup() as group:
             publisher = Publisher(redis, settings, clock, line(redis))
             publishing = group.create_task(publisher.run(), name="publisher")
@@ -239,20 +251,44 @@ async def _open_bus(
         raise _first(group) from group
     finally:
         with contextlib.suppress(TimeoutError, RedisError, OSError):
-            async with asyncio.timeout(_REDIS_CLOSE_LIMIT_S):
+            async with patience(_REDIS_CLOSE_LIMIT_S):
                 await redis.aclose()
+
+
+async def _wait_for_redis(redis: Redis, redis_url: str, stopping: asyncio.Event) -> None:
+    """Returns once it answers, or when `stopping` is set. Raises as `_expect_redis` does where no
+    waiting helps."""
+    is_told = False
+    while not stopping.is_set():
+        try:
+            await _expect_redis(redis, redis_url)
+        except BusUnreachableError as error:
+            if error.is_refusal:
+                raise
+            if not is_told:
+                is_told = True
+                _log.warning("%s: waiting for it", error)
+        else:
+            if is_told:
+                _log.warning("redis is there")
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_REDIS_AGAIN_S):
+                await stopping.wait()
 
 
 async def _expect_redis(redis: Redis, redis_url: str) -> None:
     try:
-        async with asyncio.timeout(_REDIS_START_LIMIT_S):
+        async with patience(_REDIS_START_LIMIT_S):
             await redis.ping()
     except (RedisError, OSError, TimeoutError) as error:
         # Never the whole URL: it may hold a password.
         parts = urlsplit(redis_url)
         place = parts.path if parts.scheme == "unix" else f"{parts.hostname}:{parts.port or 6379}"
         reason = str(error) or f"no answer within {_REDIS_START_LIMIT_S:g} s"
-        raise BusUnreachableError(f"no Redis at {place} ({reason})") from error
+        # redis-py wraps what it was answered at the start of a connection.
+        is_refusal = isinstance(error, _REFUSALS) or isinstance(error.__cause__, _REFUSALS)
+        raise BusUnreachableError(f"no Redis at {place} ({reason})", is_refusal) from error
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
