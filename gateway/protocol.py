@@ -152,6 +152,8 @@ class State(msgspec.Struct, frozen=True, tag_field="type", tag="state", omit_def
     """Microseconds UTC."""
     by: By | None = None
     """Who is to blame, where it is not `live`."""
+    epoch: str | None = None
+    """Before a channel's first message, to those whose ack had none: what begins."""
 
 
 class Lag(msgspec.Struct, frozen=True, tag_field="type", tag="lag"):

@@ -99,7 +99,7 @@ def test_a_channel_that_redis_knows_no_more_begins_anew() -> None:
     assert told == Reset(NAME, "", 0, "bus")
     assert positions.current() == {}
     assert positions.came(NAME, 1) == (True, None)
-    positions.learn(Accepted(NAME, "e2", 1))
+    positions.begins(NAME, "e2")
     assert positions.current() == {NAME: Position("e2", 1)}
 
 
@@ -146,11 +146,9 @@ def test_a_message_that_stands_for_several_leaves_no_hole() -> None:
 def test_a_channel_that_began_after_its_ack_has_no_position_until_its_epoch_is_told() -> None:
     positions = Positions()
     positions.accepted(Accepted(NAME))
-    assert not positions.has_unknown_epoch(NAME)
     positions.came(NAME, 1)
-    assert positions.has_unknown_epoch(NAME)
     assert positions.since([NAME]) == {}
-    positions.learn(Accepted(NAME, "e1", 1))
+    positions.begins(NAME, "e1")
     assert positions.since(["trade:sim:*"]) == {NAME: Position("e1", 1)}
 
 

@@ -1,7 +1,8 @@
 """Where a client stands in each of its channels, and what it must have missed. Pure.
 
 Every seq of a channel is delivered once, or lies in a gap that the gateway announced; everything
-else is found here. Data carries no epoch, so each position is anchored by an ack or a listing.
+else is found here. Data carries no epoch, so each position is anchored by an ack, or by the state
+before a channel's first message.
 """
 
 from collections.abc import Iterable, Mapping
@@ -106,16 +107,11 @@ class Positions:
         place.seq, place.delivered = last, False
         return missed
 
-    def learn(self, told: Accepted) -> None:
-        """A listing's word of the epoch of a channel that had none before."""
-        place = self._places.get(told.ch)
-        if place is not None and place.epoch == _UNKNOWN and told.epoch:
-            place.epoch = told.epoch
-
-    def has_unknown_epoch(self, name: str) -> bool:
-        """Whether a channel has begun without anybody having told its epoch."""
+    def begins(self, name: str, epoch: str) -> None:
+        """The first message of a channel that had none follows."""
         place = self._places.get(name)
-        return place is not None and place.epoch == _UNKNOWN and place.seq > 0
+        if place is not None and place.epoch == _UNKNOWN:
+            place.epoch = epoch
 
     def came(self, name: str, seq: int, count: int = 1) -> tuple[bool, Missed | None]:
         """A message that stands for `count`: whether it is new, and what is missing before it."""

@@ -26,8 +26,6 @@ from gateway.protocol import (
     Error,
     Gap,
     Lag,
-    List,
-    Listing,
     Reset,
     State,
     Subscribe,
@@ -39,7 +37,6 @@ _log = logging.getLogger(__name__)
 
 CHANNELS_PER_COMMAND: Final = 50
 _ASKED_MAX: Final = 1_000
-_LIST_EVERY_S: Final = 1.0
 
 Data = dict[str, Any]
 """One message of a channel. `Any`: the fields are the publisher's; README.md names ours."""
@@ -66,7 +63,7 @@ class Terms(msgspec.Struct, frozen=True):
 class Request:
     """A command and its answer."""
 
-    def __init__(self, command: Subscribe | Unsubscribe | List, *, ours: bool, tries: int) -> None:
+    def __init__(self, command: Subscribe | Unsubscribe, *, ours: bool, tries: int) -> None:
         self.command = command
         self.answer: Ack | StreamError | None = None
         self.ours = ours
@@ -92,7 +89,6 @@ class Subscriber:
         self._asked: dict[CommandId, Request] = {}
         self._later: list[tuple[float, Request]] = []
         self._ids = count(1)
-        self._list_due_s = 0.0
 
     def subscribe(self, names: Sequence[str], terms: Terms) -> Iterator[Request]:
         """Requests to send, at most 50 channels each. Raises UnansweredError."""
@@ -105,7 +101,6 @@ class Subscriber:
 
     def connected(self) -> None:
         """There is a connection: everything that holds or was asked is to be asked again."""
-        self._list_due_s = 0.0
         waiting = [request for request in self._asked.values() if not request.ours]
         self._forget_requests()
         self._here.clear()
@@ -138,29 +133,21 @@ class Subscriber:
         match told:
             # Only data have `gw`; a publisher's own field may well be called `type`.
             case {"gw": _, "ch": str() as name, "seq": int() as seq}:
-                self._hear_data(name, seq, told, now_s)
+                self._hear_data(name, seq, told)
             case _:
                 self._hear_announcement(msgspec.convert(told, Announcement), now_s)
 
-    def _hear_data(self, name: str, seq: int, told: Data, now_s: float) -> None:
+    def _hear_data(self, name: str, seq: int, told: Data) -> None:
         messages = told.get("n", 1) if name in self._conflated else 1
         is_new, missed = self.positions.came(name, seq, messages)
         self._deplore(missed)
         if is_new:
             self.messages.append(told)
-        if self.positions.has_unknown_epoch(name) and now_s >= self._list_due_s:
-            # The ack was written before the channel's first message: only a listing tells it now.
-            self._list_due_s = now_s + _LIST_EVERY_S
-            self._ask(List(next(self._ids)), ours=True)
 
     def _hear_announcement(self, announcement: Announcement, now_s: float) -> None:
         match announcement:
             case Ack():
                 self._acknowledged(announcement, now_s)
-            case Listing():
-                self._asked.pop(announcement.id, None)
-                for told in announcement.channels:
-                    self.positions.learn(told)
             case Error() if announcement.id in self._asked:
                 self._refused(self._asked.pop(announcement.id), announcement, now_s)
             case Gap():
@@ -171,7 +158,11 @@ class Subscriber:
             case Reset():
                 self.positions.began_anew(announcement)
                 self.messages.append(announcement)
-            case State() | Lag() | Drain() | Error():
+            case State():
+                if announcement.epoch is not None:
+                    self.positions.begins(announcement.ch, announcement.epoch)
+                self.messages.append(announcement)
+            case Lag() | Drain() | Error():
                 self.messages.append(announcement)
 
     def _acknowledged(self, ack: Ack, now_s: float) -> None:
@@ -245,7 +236,7 @@ class Subscriber:
         }
         return since or None
 
-    def _ask(self, command: Subscribe | Unsubscribe | List, *, ours: bool) -> Request:
+    def _ask(self, command: Subscribe | Unsubscribe, *, ours: bool) -> Request:
         if len(self._asked) >= _ASKED_MAX and not ours:
             raise UnansweredError(f"{_ASKED_MAX} commands wait for an answer already")
         request = Request(command, ours=ours, tries=1)

@@ -235,7 +235,7 @@ class Hub:
             self._reset(topic, head.epoch, head.seq)
 
     def _accept(self, topic: Topic, publication: Publication, at: Moment) -> None:
-        if not self._advance(topic, publication):
+        if not self._advance(topic, publication, at):
             return
         before, message = topic.newest, topic.message(publication, at)
         if message is None:
@@ -256,11 +256,11 @@ class Hub:
                 self.pending.add(lane)
             lane.add(message, before)
 
-    def _advance(self, topic: Topic, publication: Publication) -> bool:
+    def _advance(self, topic: Topic, publication: Publication, at: Moment) -> bool:
         """Moves the topic's position; whether the message is to be delivered."""
         seq = publication.seq
         if topic.epoch is None:
-            topic.epoch = publication.epoch
+            self._tell_epoch(topic, publication.epoch, at)
         elif topic.epoch != publication.epoch:
             self._reset(topic, publication.epoch, seq - 1)
         if seq <= topic.seq:
@@ -271,6 +271,16 @@ class Hub:
                 self._announce_gap(topic, gap)
         topic.seq = seq
         return True
+
+    def _tell_epoch(self, topic: Topic, epoch: str, at: Moment) -> None:
+        """Acks of a channel that had no message yet name none: no position without this."""
+        topic.epoch = epoch
+        if topic.standing.state == "waiting":
+            topic.standing, topic.since_us = Standing("live"), at.utc_us
+        standing, name = topic.standing, topic.channel.name
+        self._announce(
+            topic, Notice(State(name, standing.state, topic.since_us, standing.by, epoch))
+        )
 
     def _announce_gap(self, topic: Topic, gap: Gap) -> None:
         self.counts.missing_by[gap.by] += gap.last - gap.first + 1

@@ -155,6 +155,9 @@ export class Connection {
         this.positions.beganAnew(message);
         this.#listener.missed({ ch: message.ch, from: null, to: null, by: message.by });
         break;
+      case "state":
+        if (message.epoch !== undefined) this.positions.begins(message);
+        break;
       case "pong":
         this.#ponged(message, arrivedMs);
         return;

@@ -1,6 +1,7 @@
 // Where this client stands in each channel, and what it must have missed.
 // Every seq of a channel is delivered once, or lies in a gap that was announced; the rest is found
-// here. Data carries no epoch, so each position is anchored by an ack.
+// here. Data carries no epoch, so each position is anchored by an ack, or by the state
+// before a channel's first message.
 
 const UNKNOWN = "";
 
@@ -53,6 +54,12 @@ export class Positions {
     place.seq = last;
     place.delivered = false;
     return missed;
+  }
+
+  /** The first message of a channel that had none follows. */
+  begins({ ch, epoch }) {
+    const place = this.#places.get(ch);
+    if (place !== undefined && place.epoch === UNKNOWN) place.epoch = epoch;
   }
 
   /** A message that stands for `count`: whether it is new, and what is missing before it. */
