@@ -63,6 +63,7 @@ PARTS: Final = (
     Part("history", "bench.fanout.history", "--seconds 1 --repeats 1"),
     Part("reconnect", "bench.reconnect", "--seconds 2 --repeats 1 --connections 200"),
     Part("derived", "bench.derived", "--seconds 1 --repeats 1"),
+    Part("kraken_quotes", "bench.kraken_quotes", "--seconds 0.5 --repeats 1"),
     Part(
         "derived_live",
         "bench.derived_live",

@@ -43,7 +43,7 @@ def check_venues(settings: FeedSettings) -> None:
         if settings.venues.count(name) > 1:
             raise SettingError(f"the venue {name} is chosen twice")
         if name in VENUES:
-            _wanted(VENUES[name], settings)
+            _wanted(_row_in_use(VENUES[name], settings), settings)
     check_sim(settings.sim)
     check_derived(settings.derived)
 
@@ -62,10 +62,13 @@ def check_derived(chosen: DerivedChoices) -> None:
         "price.venues_min": (price.venues_min, 1, 1_000),
         "price.floor_ppm": (price.floor_ppm, 0, 1_000_000),
         "price.age_max_ms": (price.age_max_ms, 1, _DAY_MS),
+        "price.late_max_ms": (price.late_max_ms, 0, _DAY_MS),
+        "price.rate_age_max_ms": (price.rate_age_max_ms, 1, _DAY_MS),
         "price.interval_ms": (price.interval_ms, 1, _DAY_MS),
         "price.repeat_ms": (price.repeat_ms, 1, _DAY_MS),
         "candle.lateness_ms": (candle.lateness_ms, 0, 60_000),
         "candle.ahead_max_ms": (candle.ahead_max_ms, 0, 60_000),
+        "candle.behind_max_ms": (candle.behind_max_ms, 0, _DAY_MS),
         "candle.running_ms": (candle.running_ms, 1, _DAY_MS),
         "candle.correctable_s": (candle.correctable_s, 0, 60),
         "candle.flat_max": (candle.flat_max, 1, 86_400),
@@ -95,7 +98,7 @@ def venue_feed(
     tap: FrameTap | None = None,
 ) -> VenueFeed:
     """The feed of an exchange. Raises SettingError."""
-    row = venue_row(name)
+    row = _row_in_use(venue_row(name), settings)
     url, subscriptions = _wanted(row, settings)
     return VenueFeed(
         row,
@@ -151,6 +154,18 @@ def ledger_path(settings: LedgerSettings, *, simulated: bool) -> Path | None:
         return None
     path = Path(settings.path)
     return path.with_stem(f"{path.stem}-simulated") if simulated else path
+
+
+def _row_in_use(venue: Venue, settings: FeedSettings) -> Venue:
+    """The venue's row, or the one that takes quotes from its book. Raises SettingError."""
+    if settings.venue.get(venue.name, VenueSettings()).quotes == "ticker":
+        return venue
+    if venue.by_book is None:
+        proven = ", ".join(row.name for row in VENUES.values() if row.by_book is not None)
+        raise SettingError(
+            f"venue.{venue.name}.quotes: it has no book with a checksum (only: {proven})"
+        )
+    return venue.by_book
 
 
 def _wanted(venue: Venue, settings: FeedSettings) -> tuple[str, list[Subscription]]:

@@ -29,6 +29,7 @@ def _faults(at_work: FeedsAtWork) -> Mapping[tuple[str, ...], float]:
         found[feed.name, "unparsable"] = counts.parse_errors
         found[feed.name, "refused"] = counts.refusals
         found[feed.name, "crashed"] = counts.crashes
+        found[feed.name, "torn"] = feed.watches.counts.torn if isinstance(feed, VenueFeed) else 0
     return found
 
 
@@ -134,7 +135,8 @@ METRICS: Final[tuple[Metric[FeedsAtWork], ...]] = (
         "counter",
         ("venue", "fault"),
         "Messages that the parser did not take (`unparsable`), what the venue would not give"
-        " (`refused`), connections that ended by a fault of ours (`crashed`).",
+        " (`refused`), connections that ended by a fault of ours (`crashed`), channels whose"
+        " messages did not fit together, by a checksum (`torn`).",
         _faults,
     ),
     Metric(
@@ -155,7 +157,8 @@ METRICS: Final[tuple[Metric[FeedsAtWork], ...]] = (
         "tickgate_feed_missing_ticks_total",
         "counter",
         ("venue",),
-        "Ticks that never came, by the venue's own numbers; announced as a gap.",
+        "Ticks that never came, by the venue's own numbers, and one for each torn channel of"
+        " quotes; announced as a gap.",
         _of_each_watched(lambda watches: watches.counts.missing),
     ),
     Metric(
@@ -232,7 +235,7 @@ METRICS: Final[tuple[Metric[FeedsAtWork], ...]] = (
         "tickgate_derived_restarts_total",
         "counter",
         (),
-        "Times that the derivations failed, or could not keep up, and began again.",
+        "Times that the derivations began again: a fault, too slow, or the clock set back.",
         _derived(lambda feed: {(): feed.counts.restarts}),
     ),
     Metric(

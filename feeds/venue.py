@@ -51,7 +51,7 @@ class Leaving(msgspec.Struct, frozen=True):
 
 class Torn(msgspec.Struct, frozen=True):
     """What the venue told of a channel does not fit together (a checksum, a number skipped): it is
-    to be asked for again. Where it is known how many ticks are missing, `Tick.missing` says it."""
+    to be asked for again, and told once until then. `reason` goes on from the channel's name."""
 
     channel: Channel
     reason: str
@@ -110,3 +110,6 @@ class Venue(msgspec.Struct, frozen=True):
     lifetime_s: float | None = None
     """Seconds after which the venue ends every connection; None: no such rule is known. The next
     one is opened before, and when the venue announces an end (`Leaving`)."""
+    by_book: "Venue | None" = None
+    """The row in place of this one where quotes are to come from the venue's order book, which is
+    checked by its own checksum (`venue.<name>.quotes`); None: the venue has no such thing."""

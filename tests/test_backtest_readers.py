@@ -196,7 +196,7 @@ def test_a_recording_goes_through_its_venues_parser_and_screen(tmp_path: Path) -
     assert "id came before" in faults.first
 
 
-@pytest.mark.parametrize("venue", ["binance", "coinbase", "kraken", "bitstamp"])
+@pytest.mark.parametrize("venue", ["binance", "coinbase", "kraken", "bitstamp", "okx"])
 def test_raw_messages_are_of_the_venue_whose_parser_understands_them(venue: str) -> None:
     path = CAPTURES / venue / "frames.jsonl"
     assert source(path).format == f"a recording of {venue}"

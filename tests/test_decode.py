@@ -151,7 +151,8 @@ def test_an_unknown_venue_is_one_clear_line() -> None:
         MISUSED,
         [],
         [
-            "tickgate decode: no such venue: mtgox; there are binance, coinbase, kraken, bitstamp",
+            "tickgate decode: no such venue: mtgox;"
+            " there are binance, coinbase, kraken, bitstamp, okx",
         ],
     )
 

@@ -15,18 +15,24 @@ from hypothesis import strategies as st
 
 from feeds.market import Channel, Quote, Tick, Trade
 from feeds.market.digits import digits, positive
-from feeds.venue import Answer, Confirmed, Leaving, ParseError, Refused
+from feeds.venue import Answer, Confirmed, Leaving, ParseError, Refused, Torn
 from feeds.venues import VENUES
 from tests.captured import frames
 
 FRAMES = {
     "binance": frames("binance"),
     "coinbase": frames("coinbase") + frames("coinbase", "advanced"),
-    "kraken": frames("kraken"),
+    "kraken": frames("kraken") + frames("kraken", "book")[:3],
     "bitstamp": [
         *frames("bitstamp"),
         '{"data":{"microtimestamp":"1618677691471830","bids":[["60553.64","0.34"]],"asks":'
         '[["60560.10","0.005"]]},"channel":"order_book_btcusd","event":"data"}',
+    ],
+    "okx": [
+        *frames("okx"),
+        '{"arg":{"channel":"bbo-tbt","instId":"BTC-USDT"},"data":[{"asks":[["111.06","5","0","2"]],'
+        '"bids":[["111.05","7","0","2"]],"ts":"1670324386802","seqId":363996337}]}',
+        '{"event":"error","code":"60012","msg":"Invalid request","connId":"a4d3ae55"}',
     ],
 }
 
@@ -56,7 +62,7 @@ def check(venue: str, frame: str | bytes) -> None:
     except ParseError:
         return
     for event in events:
-        assert isinstance(event, Tick | Confirmed | Refused | Leaving | Answer)
+        assert isinstance(event, Tick | Confirmed | Refused | Leaving | Torn | Answer)
         if isinstance(event, Tick):
             sound(event)
 

@@ -96,13 +96,40 @@ def test_a_trade_that_can_be_none_is_refused(price: str, size: str, reason: Reas
         ("1", "inf", "not_a_number"),
         ("0", "1", "not_positive"),
         ("-2", "-1", "not_positive"),
-        ("1.01", "1", "crossed"),
+        ("1", "0", "not_positive"),
+        ("inf", "1", "not_a_number"),
     ],
 )
 def test_a_quote_that_can_be_none_is_refused(bid: str, ask: str, reason: Reason) -> None:
     judged = Judged(QUOTES)
     assert judged.quote(bid, ask) is None
     assert judged.found == {reason: 1}
+
+
+def test_a_crossed_quote_is_passed_on_as_suspect() -> None:
+    judged = Judged(QUOTES)
+    assert not is_suspect(judged.quote("100.0", "100.1", 1, NOW_US))
+    told = judged.quote("100.2", "100.1", 2, NOW_US)
+    assert told is not None
+    assert told.payload == Quote("100.2", "100.1", "1", "1", NOW_US, NOW_US, suspect=True)
+    assert not is_suspect(judged.quote("100.0", "100.1", 3, NOW_US))
+    assert judged.found == {"crossed": 1}
+
+
+def test_prices_of_crossed_quotes_are_no_measure_of_those_that_follow() -> None:
+    judged = Judged(QUOTES)
+    judged.quote("100.0", "100.1")
+    assert all(is_suspect(judged.quote("500.0", "499.0")) for _ in range(9))
+    assert not is_suspect(judged.quote("100.0", "100.1"))
+    assert is_suspect(judged.quote("500.0", "501.0"))
+    assert judged.found == {"crossed": 9, "outlier": 1}
+
+
+def test_a_crossed_quote_that_is_older_than_the_last_is_refused() -> None:
+    judged = Judged(QUOTES)
+    judged.quote(sequence=7)
+    assert judged.quote("2", "1", sequence=6) is None
+    assert judged.found == {"outdated": 1}
 
 
 def test_bid_and_ask_at_the_same_price_are_a_quote() -> None:
@@ -187,6 +214,19 @@ def test_an_outlier_is_flagged_and_never_dropped() -> None:
     assert judged.found == {"outlier": 1}
 
 
+def test_what_is_only_out_of_its_place_is_told_apart_from_what_is_doubtful() -> None:
+    judged = Judged()
+    judged.trade(1), judged.trade(4)
+    late, renumbered = judged.trade(2, at_us=NOW_US - 5), judged.trade(1, at_us=NOW_US + 1)
+    outlier, future = judged.trade(5, "900"), judged.trade(6, at_us=10**17)
+    late_outlier = judged.trade(3, "900", at_us=NOW_US - 5)
+    told = [late, renumbered, outlier, future, late_outlier]
+    payloads = [tick.payload for tick in told if tick and isinstance(tick.payload, Trade)]
+    assert all(trade.suspect for trade in payloads)
+    assert [trade.late for trade in payloads] == [True, True, False, False, False]
+    assert judged.found == {"late": 2, "renumbered": 1, "outlier": 1, "future": 1}
+
+
 def test_an_outlier_of_either_side_of_a_quote_is_flagged() -> None:
     judged = Judged(QUOTES)
     judged.quote()
@@ -212,6 +252,18 @@ def test_a_venue_that_numbers_its_quotes_anew_is_followed(by: str) -> None:
     told = [judged.quote(**{by: 1 + number}) for number in range(20)]  # type: ignore[arg-type]
     assert told[:OUTDATED_MAX] == [None] * OUTDATED_MAX
     assert None not in told[OUTDATED_MAX:]
+
+
+def test_a_number_that_goes_back_while_the_clock_goes_on_was_set_back() -> None:
+    judged = Judged(QUOTES)
+    later_us = NOW_US + BACK_MAX_US + 1
+    assert judged.quote(sequence=500, at_us=NOW_US) is not None
+    assert judged.quote(sequence=3, at_us=NOW_US + BACK_MAX_US) is None
+    assert judged.quote(sequence=3, at_us=10**17) is None
+    assert judged.quote(sequence=3, at_us=later_us) is not None
+    assert judged.quote(sequence=2, at_us=later_us) is None
+    assert judged.quote(sequence=4, at_us=later_us) is not None
+    assert judged.found == {"outdated": 3}
 
 
 def test_a_quote_from_the_future_makes_none_after_it_outdated() -> None:
@@ -266,9 +318,12 @@ def test_what_passes_can_be_a_quote(
     judged = Judged(QUOTES)
     passed = 0
     for bid, ask, sequence, at_us in quotes:
-        if judged.quote(bid, ask, sequence, at_us) is not None:
+        tick = judged.quote(bid, ask, sequence, at_us)
+        if tick is not None:
             passed += 1
-            assert 0 < float(bid) <= float(ask) < float("inf")
+            assert 0 < float(bid) < float("inf")
+            assert 0 < float(ask) < float("inf")
+            assert is_suspect(tick) or float(bid) <= float(ask)
     refused = {reason for reason, rule in RULES.items() if rule.fate == "refused"}
     assert passed + sum(judged.found[reason] for reason in refused) == len(quotes)
 

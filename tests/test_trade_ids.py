@@ -71,6 +71,49 @@ def test_ids_that_mean_nothing_are_never_odd() -> None:
     assert [ids.judge("", None), ids.judge("", None)] == [0, 0]
 
 
+def test_a_trade_of_several_fills_stands_for_the_ids_before_its_own() -> None:
+    ids = Consecutive()
+    told = [
+        ids.judge(str(number), 1, fills) for number, fills in ((5, 9), (8, 3), (14, 4), (15, 1))
+    ]
+    assert told == [0, 0, 2, 0]
+
+
+def test_a_late_trade_of_several_fills_comes_once() -> None:
+    ids = Consecutive()
+    ids.judge("5", 1)
+    assert ids.judge("12", 1) == 6
+    assert [ids.judge("10", 0, 4), ids.judge("8", 0), ids.judge("11", 0)] == [
+        "late",
+        "duplicate",
+        "late",
+    ]
+
+
+def test_more_fills_than_there_is_room_for_are_no_hole() -> None:
+    ids = Consecutive()
+    told = [ids.judge(str(number), 1, fills) for number, fills in ((5, 1), (8, 10**12), (9, 1))]
+    assert told == [0, 0, 0]
+
+
+@given(
+    fills=st.lists(st.tuples(st.integers(1, 20), st.booleans()), min_size=1, max_size=60),
+    first=st.integers(0, 2**70),
+)
+def test_of_aggregated_trades_each_that_is_lost_is_missed_and_none_else(
+    fills: list[tuple[int, bool]], first: int
+) -> None:
+    """Each of some fills and kept or lost; what comes twice, as after a reconnect, is known."""
+    ids, last, owed = Consecutive(), first, 0
+    assert ids.judge(str(first), 0) == 0
+    for count, is_kept in fills:
+        last += count
+        if is_kept:
+            assert ids.judge(str(last), 0, count) == owed
+            assert ids.judge(str(last), 0, count) == "duplicate"
+        owed = 0 if is_kept else owed + count
+
+
 @given(
     first=st.integers(0, 2**70),
     kept=st.lists(st.booleans(), min_size=1, max_size=60),

@@ -63,6 +63,14 @@ QUOTES = Subscription("quote", "BTC-USD")
                 for event in ("bts:unsubscribe", "bts:subscribe")
             ],
         ),
+        (
+            "okx",
+            QUOTES,
+            [
+                {"op": operation, "args": [{"channel": "bbo-tbt", "instId": "BTC-USD"}]}
+                for operation in ("unsubscribe", "subscribe")
+            ],
+        ),
     ],
 )
 def test_one_subscription_is_ended_and_begun_anew(
@@ -80,6 +88,7 @@ def test_one_subscription_is_ended_and_begun_anew(
         ("coinbase", '{"type":"subscriptions","channels":[]}'),
         ("kraken", '{"method":"unsubscribe","success":true,"result":{"channel":"trade"}}'),
         ("bitstamp", '{"event":"bts:unsubscription_succeeded","channel":"x","data":{}}'),
+        ("okx", '{"event":"unsubscribe","arg":{"channel":"trades","instId":"BTC-USDT"}}'),
     ],
 )
 def test_the_answer_to_an_unsubscription_is_no_tick_and_no_fault(venue: str, answer: str) -> None:

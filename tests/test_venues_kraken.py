@@ -4,7 +4,10 @@ import json
 
 import pytest
 
-from feeds.venue import Confirmed, ParseError, Refused, Subscription
+from feeds.chosen import check_venues
+from feeds.errors import SettingError
+from feeds.settings import FeedSettings, VenueSettings
+from feeds.venue import Confirmed, ParseError, Refused, Subscription, Torn
 from feeds.venues import VENUES
 from feeds.venues.kraken import KrakenParser, instrument
 from tests.captured import RECEIVED_NS, frames, ticks, told
@@ -26,15 +29,20 @@ CAPTURED = [
         "trade:kraken:BTC-USD 105944.2 0.00027625 buy 10218208 1696613755440295",
         "trade:kraken:BTC-USD 105910.5 0.0001246 sell 10218209 1696613756123456",
     ],
-    [],  # book snapshot
-    [],  # book update
     [],  # ohlc
     [],  # pong
 ]
+MADE_UP_BOOKS = slice(3, 5)
+"""Examples whose numbers were changed after their checksums were."""
+
+
+FRAMES = frames("kraken")
+BOOKS = FRAMES[MADE_UP_BOOKS]
 
 
 @pytest.mark.parametrize(
-    ("frame", "expected"), list(zip(frames("kraken")[1:], CAPTURED, strict=True))
+    ("frame", "expected"),
+    list(zip([one for one in FRAMES[1:] if one not in BOOKS], CAPTURED, strict=True)),
 )
 def test_captured_frames_give_their_values_as_text_and_as_bytes(
     frame: str, expected: list[str]
@@ -44,8 +52,16 @@ def test_captured_frames_give_their_values_as_text_and_as_bytes(
     assert told(parser.feed(frame.encode(), RECEIVED_NS)) == expected
 
 
+def test_examples_of_books_with_made_up_numbers_fail_their_checksums() -> None:
+    events = [*KrakenParser().feed(BOOKS[0], None), *KrakenParser().feed(BOOKS[1], None)]
+    assert [event.reason for event in events if isinstance(event, Torn)] == [
+        "fails its checksum",
+        "was changed before its snapshot",
+    ]
+
+
 def test_a_taken_subscription_is_confirmed() -> None:
-    assert KrakenParser().feed(frames("kraken")[0], None) == (Confirmed(),)
+    assert KrakenParser().feed(FRAMES[0], None) == (Confirmed(),)
 
 
 @pytest.mark.parametrize(
@@ -190,3 +206,33 @@ def test_a_frame_a_channel_asks_for_all_symbols() -> None:
             "params": {"channel": "ticker", "symbol": ["BTC/USD"], "event_trigger": "bbo"},
         },
     ]
+
+
+def test_trades_and_a_book_of_ten_levels_are_asked_for() -> None:
+    row = ROW.by_book
+    assert row is not None
+    wanted = [Subscription("trade", "BTC-USD"), Subscription("quote", "BTC-USD")]
+    assert [json.loads(frame) for frame in row.subscribe_frames(wanted)] == [
+        {
+            "method": "subscribe",
+            "params": {"channel": "trade", "symbol": ["BTC/USD"], "snapshot": False},
+        },
+        {
+            "method": "subscribe",
+            "params": {"channel": "book", "symbol": ["BTC/USD"], "depth": 10},
+        },
+    ]
+    assert row.renew_frames is not None
+    assert [json.loads(frame) for frame in row.renew_frames(wanted[1])] == [
+        {"method": method, "params": {"channel": "book", "symbol": ["BTC/USD"], "depth": 10}}
+        for method in ("unsubscribe", "subscribe")
+    ]
+
+
+def test_the_ticker_is_the_default_and_only_kraken_has_a_book_that_is_proven() -> None:
+    assert VenueSettings().quotes == "ticker"
+    check_venues(FeedSettings(venue={"kraken": VenueSettings(quotes="book")}))
+    for name in VENUES.keys() - {"kraken"}:
+        settings = FeedSettings(venues=(name,), venue={name: VenueSettings(quotes="book")})
+        with pytest.raises(SettingError, match=rf"venue.{name}.quotes: .*only: kraken"):
+            check_venues(settings)

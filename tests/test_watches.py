@@ -50,6 +50,9 @@ class Rig:
             for channel in channels:
                 self.trade(channel)
 
+    def tear(self, channel: Channel) -> None:
+        self.watches.tear(channel, "fails its checksum", self.now_s, self.now_us)
+
     def look(self) -> list[Channel]:
         return self.watches.look(self.channels, self.now_s, self.now_us)
 

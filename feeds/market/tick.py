@@ -33,6 +33,9 @@ class Trade(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """When our feed had the frame in hand; None where that isn't known (an undated recording)."""
     suspect: bool = False
     """Whether our feed doubts it: feeds/watching/screen.py says why it may."""
+    late: bool = False
+    """Of a suspect one: only its place among the others is odd. It is a sound price, of when it
+    happened, and counts in all that may still take it."""
 
 
 class Quote(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -95,3 +98,6 @@ class Tick(msgspec.Struct, frozen=True, gc=False):
     """The venue's own number of a quote, which only grows; None where it gives none."""
     missing: Missing | None = None
     """What should have come before this one and never will."""
+    fills: int = 1
+    """How many of the venue's own trades a trade is, where it sends the fills of one order
+    together: their ids count up to this one's."""

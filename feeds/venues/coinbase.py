@@ -44,7 +44,9 @@ class _Match(msgspec.Struct, gc=False):
 
 
 class _Ticker(msgspec.Struct, gc=False):
-    """Sent at each match. The sizes came in 2022; a product that was never traded has no time."""
+    """Sent at each match, with its time. The first one is the last match's: its best bid and ask
+    are of then, too (captured 2021-04-17, beside other ones in the books of that moment). The sizes
+    came in 2022; a product that was never traded has no time."""
 
     product_id: str = ""
     best_bid: str | None = None
@@ -237,7 +239,19 @@ COINBASE: Final = Venue(
     name="coinbase",
     title="Coinbase",
     url="wss://ws-feed.exchange.coinbase.com",
-    symbols=("BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD", "DOGE-USD", "ADA-USD", "LTC-USD"),
+    # No USDC: its books are those of dollars.
+    symbols=(
+        "BTC-USD",
+        "ETH-USD",
+        "SOL-USD",
+        "XRP-USD",
+        "DOGE-USD",
+        "ADA-USD",
+        "LTC-USD",
+        "BTC-EUR",
+        "ETH-EUR",
+        "USDT-USD",
+    ),
     kinds=("trade", "quote"),
     parser=CoinbaseParser,
     connect_url=_connect_url,

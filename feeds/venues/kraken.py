@@ -1,20 +1,22 @@
 """Kraken spot, version 2 of its WebSocket API: numbers are JSON floats, whose digits we keep.
 
-https://docs.kraken.com/api/docs/websocket-v2/trade and …/ticker (read 2026-11). A trade's side is
-the taker's.
+https://docs.kraken.com/api/docs/websocket-v2/trade, …/ticker and …/book (read 2026-11). A trade's
+side is the taker's. Quotes are the ticker's, or the best of the book, proven by its checksum.
 """
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Final, Literal
 
 import msgspec
 from msgspec import Raw
 
 from feeds.listing import Listing
 from feeds.market import Channel, Instrument, Quote, Side, Tick, Trade
-from feeds.market.digits import positive
+from feeds.market.digits import digits, positive
 from feeds.market.times import rfc3339_us
-from feeds.venue import Confirmed, Event, Refused, Subscription, TickKind, Venue
+from feeds.venue import Confirmed, Event, Refused, Subscription, TickKind, Torn, Venue
+from feeds.venues.kraken_book import DEPTH, KrakenBook, Level
 from feeds.wire import (
     TradeId,
     best,
@@ -25,13 +27,28 @@ from feeds.wire import (
     written,
 )
 
-_CHANNELS: Final[dict[TickKind, str]] = {"trade": "trade", "quote": "ticker"}
+Asked = Mapping[TickKind, Mapping[str, object]]
+"""What to ask for each kind of tick: a channel and its options."""
+
+_BY_TICKER: Final[Asked] = {
+    "trade": {"channel": "trade"},
+    "quote": {"channel": "ticker", "event_trigger": "bbo"},
+}
+_BY_BOOK: Final[Asked] = {
+    "trade": {"channel": "trade"},
+    "quote": {"channel": "book", "depth": DEPTH},
+}
+_READ: Final = frozenset(("trade", "ticker", "book"))
+
+_BOOKS_MAX: Final = 1_000
+"""Books kept on one connection, which asks for 200 at most."""
 
 
 class _Outer(msgspec.Struct, gc=False):
     """Data has a channel, the answer to a request a method and whether it was a success."""
 
     channel: str = ""
+    type: str = ""
     method: str = ""
     data: Raw = Raw()
     success: bool | None = None
@@ -60,9 +77,35 @@ class _Ticker(msgspec.Struct, gc=False):
     timestamp: str | None = None
 
 
+class _Level(msgspec.Struct, gc=False):
+    price: Raw
+    qty: Raw
+
+
+class _Book(msgspec.Struct, gc=False):
+    """A snapshot's levels, or those that changed. Snapshots of 2024 have no `timestamp`."""
+
+    bids: list[_Level]
+    asks: list[_Level]
+    checksum: int
+    symbol: str = ""
+    timestamp: str | None = None
+
+
+class _Change(msgspec.Struct, gc=False):
+    """A `_Book`, all of it checked but that it fits."""
+
+    channel: Channel
+    bids: list[Level]
+    asks: list[Level]
+    checksum: int
+    venue_us: int | None
+
+
 _decode_outer = msgspec.json.Decoder(_Outer).decode
 _decode_trades = msgspec.json.Decoder(list[_Trade]).decode
 _decode_tickers = msgspec.json.Decoder(list[_Ticker]).decode
+_decode_books = msgspec.json.Decoder(list[_Book]).decode
 
 
 def instrument(native: str) -> Instrument:
@@ -72,10 +115,12 @@ def instrument(native: str) -> Instrument:
 
 
 class KrakenParser:
-    """Stateless but for the names it has seen."""
+    """Stateless but for the names it has seen, and the books. Reads whatever quotes are made of,
+    so that a recording says itself which it was."""
 
     def __init__(self, symbol: str | None = None) -> None:
         self._listing = Listing("kraken", instrument, symbol)
+        self._books: dict[str, KrakenBook] = {}
 
     def feed(self, frame: str | bytes, received_ns: int | None) -> Sequence[Event]:
         """See `Parser.feed`."""
@@ -89,10 +134,12 @@ class KrakenParser:
             return _answer(outer)
         if not outer.channel:
             raise ValueError("no message of Kraken's version 2: neither a channel nor a method")
-        if outer.channel not in _CHANNELS.values():
+        if outer.channel not in _READ:
             return ()
         if not outer.data:
             raise ValueError("no data")
+        if outer.channel == "book":
+            return self._changed_books(outer, received_us)
         if outer.channel == "trade":
             return oldest_first(
                 [self._trade(trade, received_us) for trade in _decode_trades(outer.data)]
@@ -123,6 +170,47 @@ class KrakenParser:
         )
         return Tick(channel, quote) if bid and ask else None
 
+    def _changed_books(self, outer: _Outer, received_us: int | None) -> Sequence[Event]:
+        """All is checked before any of it is taken: half an update would tear a book."""
+        if outer.type not in ("snapshot", "update"):
+            raise ValueError("a book that is neither a snapshot nor an update")
+        changes = [self._checked(seen) for seen in _decode_books(outer.data)]
+        is_snapshot = outer.type == "snapshot"
+        events = [self._book(one, received_us, is_snapshot=is_snapshot) for one in changes]
+        return [event for event in events if event is not None]
+
+    def _checked(self, seen: _Book) -> _Change:
+        return _Change(
+            self._listing.quote(seen.symbol),
+            _levels(seen.bids),
+            _levels(seen.asks),
+            seen.checksum,
+            rfc3339_us(seen.timestamp) if seen.timestamp else None,
+        )
+
+    def _book(self, new: _Change, received_us: int | None, *, is_snapshot: bool) -> Event | None:
+        """The best of the book, where it is another than before; or what is wrong with it."""
+        channel = new.channel
+        book = self._books.get(channel.name)
+        if book is None:
+            if len(self._books) >= _BOOKS_MAX:
+                self._books.clear()
+            book = self._books[channel.name] = KrakenBook()
+        take = book.begin if is_snapshot else book.change
+        fault = take(new.bids, new.asks, new.checksum)
+        if fault is not None:
+            return Torn(channel, fault)
+        best = book.best
+        if best is None or best == book.told:
+            return None
+        book.told = best
+        (bid, bid_size), (ask, ask_size) = best
+        return Tick(channel, Quote(bid, ask, bid_size, ask_size, new.venue_us, received_us))
+
+
+def _levels(seen: Sequence[_Level]) -> list[Level]:
+    return [Level(positive(written(one.price)), digits(written(one.qty))) for one in seen]
+
 
 def _answer(outer: _Outer) -> Sequence[Event]:
     if outer.success is False:
@@ -134,7 +222,7 @@ def _connect_url(url: str, subscriptions: Sequence[Subscription]) -> str:
     return url
 
 
-def _subscribe_frames(subscriptions: Sequence[Subscription]) -> Sequence[str]:
+def _subscribe_frames(asked: Asked, subscriptions: Sequence[Subscription]) -> Sequence[str]:
     """A frame a channel: Kraken answers for each symbol, and a bad one fails by itself.
 
     No snapshot of trades: after a reconnect it would repeat what we had.
@@ -142,42 +230,65 @@ def _subscribe_frames(subscriptions: Sequence[Subscription]) -> Sequence[str]:
     symbols: dict[TickKind, list[str]] = {}
     for wanted in subscriptions:
         symbols.setdefault(wanted.kind, []).append(wanted.symbol)
-    return [_request("subscribe", kind, of_kind) for kind, of_kind in symbols.items()]
+    return [_request("subscribe", asked, kind, of_kind) for kind, of_kind in symbols.items()]
 
 
-def _request(method: str, kind: TickKind, symbols: Sequence[str]) -> str:
-    pairs = [Instrument.parse(symbol) for symbol in symbols]
-    asked: dict[str, object] = {
-        "channel": _CHANNELS[kind],
-        "symbol": [f"{pair.base}/{pair.quote}" for pair in pairs],
-    }
-    if kind == "quote":
-        asked["event_trigger"] = "bbo"
-    elif method == "subscribe":
-        asked["snapshot"] = False
-    return msgspec.json.encode({"method": method, "params": asked}).decode()
-
-
-def _renew_frames(wanted: Subscription) -> Sequence[str]:
+def _renew_frames(asked: Asked, wanted: Subscription) -> Sequence[str]:
+    kind, symbols = wanted.kind, [wanted.symbol]
     return [
-        _request(method, wanted.kind, [wanted.symbol]) for method in ("unsubscribe", "subscribe")
+        _request("unsubscribe", asked, kind, symbols),
+        _request("subscribe", asked, kind, symbols),
     ]
 
 
-KRAKEN: Final = Venue(
+def _request(
+    method: Literal["subscribe", "unsubscribe"],
+    asked: Asked,
+    kind: TickKind,
+    symbols: Sequence[str],
+) -> str:
+    pairs = [Instrument.parse(symbol) for symbol in symbols]
+    params = {**asked[kind], "symbol": [f"{pair.base}/{pair.quote}" for pair in pairs]}
+    if kind == "trade" and method == "subscribe":
+        params["snapshot"] = False
+    return msgspec.json.encode({"method": method, "params": params}).decode()
+
+
+_TICKER_ROW: Final = Venue(
     name="kraken",
     title="Kraken",
     url="wss://ws.kraken.com/v2",
-    symbols=("BTC-USD", "ETH-USD", "SOL-USD", "XRP-USD", "DOGE-USD", "ADA-USD", "LTC-USD"),
+    symbols=(
+        "BTC-USD",
+        "ETH-USD",
+        "SOL-USD",
+        "XRP-USD",
+        "DOGE-USD",
+        "ADA-USD",
+        "LTC-USD",
+        "BTC-EUR",
+        "ETH-EUR",
+        "BTC-USDC",
+        "USDT-USD",
+    ),
     kinds=("trade", "quote"),
     parser=KrakenParser,
     connect_url=_connect_url,
-    subscribe_frames=_subscribe_frames,
-    renew_frames=_renew_frames,
+    subscribe_frames=partial(_subscribe_frames, _BY_TICKER),
+    renew_frames=partial(_renew_frames, _BY_TICKER),
     trade_ids="consecutive",  # "a sequence number, unique per book"
     subscriptions_per_connection_max=200,
     subscribe_pace_s=0.2,
     silence_limit_s=10.0,  # a heartbeat a second, once anything is subscribed to
     ping_frame='{"method":"ping"}',  # an idle connection is closed after a minute
     ping_interval_s=20.0,
+)
+
+KRAKEN: Final = msgspec.structs.replace(
+    _TICKER_ROW,
+    by_book=msgspec.structs.replace(
+        _TICKER_ROW,
+        subscribe_frames=partial(_subscribe_frames, _BY_BOOK),
+        renew_frames=partial(_renew_frames, _BY_BOOK),
+    ),
 )

@@ -75,6 +75,10 @@ class Rhythm:
         """It can't be heard just now: the silence says nothing about the channel."""
         self.beat_s = None
 
+    def listen_from(self, now_s: float) -> None:
+        """Silence counts from now, and nothing is learnt of what was before."""
+        self.beat_s = now_s
+
     def silent_s(self, now_s: float) -> float:
         """Since the last beat; 0 where there is none to count from."""
         return 0.0 if self.beat_s is None else now_s - self.beat_s

@@ -16,8 +16,8 @@ from feeds.watching.level import Level
 from feeds.watching.trade_ids import TRADE_IDS, Promise, TradeIds
 
 Reason = Literal[
-    "not_a_number", "not_positive", "crossed", "duplicate", "outdated",
-    "late", "renumbered", "future", "outlier",
+    "not_a_number", "not_positive", "duplicate", "outdated",
+    "crossed", "late", "renumbered", "future", "outlier",
 ]  # fmt: skip
 Fate = Literal["refused", "flagged"]
 
@@ -32,9 +32,9 @@ class Rule(msgspec.Struct, frozen=True):
 RULES: Final[dict[Reason, Rule]] = {
     "not_a_number": Rule("refused", "A price or size that is NaN, infinite or no number at all."),
     "not_positive": Rule("refused", "A price or a trade's size of zero or less."),
-    "crossed": Rule("refused", "A quote whose bid is above its ask."),
     "duplicate": Rule("refused", "A trade whose id came before: venues repeat when reconnected."),
     "outdated": Rule("refused", "A quote older than the last one, by the venue's number or time."),
+    "crossed": Rule("flagged", "A quote whose bid is above its ask."),
     "late": Rule("flagged", "A trade that happened before others that came already."),
     "renumbered": Rule("flagged", "A trade whose id is in no order with those before."),
     "future": Rule("flagged", "It happened more than 2 s from now, by the venue's clock."),
@@ -44,9 +44,10 @@ RULES: Final[dict[Reason, Rule]] = {
 AHEAD_MAX_US: Final = 2_000_000
 """How far a venue's clock may be before ours. (1.27 s is in recordings of healthy streams.)"""
 BACK_MAX_US: Final = 1_000_000
-"""How far the times of trades that come in the order of their ids may go back."""
+"""How far the times of what comes in the order of its numbers may go back."""
 OUTDATED_MAX: Final = 10
 """So many in a row are not outdated: the venue's numbers or its clock were set back."""
+_SOME: Final = Missing("venue", 1)
 
 Tell = Callable[[Reason, Tick], None]
 """Hears of each tick that is refused or flagged."""
@@ -60,6 +61,10 @@ class Screen(Protocol):
 
     def judge(self, tick: Tick) -> Tick | None:
         """The tick, or one that says what is to be said of it; None: it is refused."""
+
+    def torn(self) -> None:
+        """The venue left something out, nobody knows how much: to be told before the next tick,
+        unless the ticks' own numbers tell it."""
 
 
 class TradeScreen:
@@ -82,7 +87,7 @@ class TradeScreen:
         assert isinstance(trade, Trade)
         venue_us = trade.venue_us
         ahead_us = None if venue_us is None else venue_us - self._newest_us
-        missing = self._ids.judge(trade.id, ahead_us)
+        missing = self._ids.judge(trade.id, ahead_us, tick.fills)
         if missing == "duplicate":
             self._tell("duplicate", tick)
             return None
@@ -97,32 +102,47 @@ class TradeScreen:
             self._tell(_unsound(price, size), tick)
             return None
         doubt: Reason | None = "outlier" if self._level.doubts(price) else None
+        displaced: Reason | None = None
         if venue_us is not None and ahead_us is not None:
             if _is_future(venue_us, trade.received_us):
                 doubt = "future"
             elif ahead_us >= 0:
                 self._newest_us = venue_us
             elif ahead_us < -BACK_MAX_US:
-                doubt = "late"
+                displaced = "late"
         if isinstance(missing, str):
-            doubt, missing = missing, 0
-        if doubt is None and not missing and not self._owed:
+            displaced, missing = missing, 0
+        if doubt is None and displaced is None and not missing and not self._owed:
             return tick
-        return self._marked(tick, trade, doubt, missing)
+        return self._marked(tick, trade, doubt, displaced, missing)
 
-    def _marked(self, tick: Tick, trade: Trade, doubt: Reason | None, missing: int) -> Tick:
-        if doubt is not None:
-            self._tell(doubt, tick)
-            trade = msgspec.structs.replace(trade, suspect=True)
+    def _marked(
+        self,
+        tick: Tick,
+        trade: Trade,
+        doubt: Reason | None,
+        displaced: Reason | None,
+        missing: int,
+    ) -> Tick:
+        """`doubt`: what is wrong with the trade itself; `displaced`: with its place only."""
+        reason = displaced or doubt
+        if reason is not None:
+            self._tell(reason, tick)
+            trade = msgspec.structs.replace(trade, suspect=True, late=doubt is None)
         missing, self._owed = missing + self._owed, 0
         hole = Missing(self.blame, missing) if missing else None
         return Tick(tick.channel, trade, missing=hole)
+
+    def torn(self) -> None:
+        """See `Screen`."""
 
 
 class QuoteScreen:
     """One channel's quotes. Their sizes are as the parser checked them."""
 
-    __slots__ = ("_asks", "_bids", "_newest", "_outdated", "_tell", "blame")
+    __slots__ = (
+        "_asks", "_bids", "_newest", "_newest_us", "_outdated", "_owed", "_tell", "blame",
+    )  # fmt: skip
 
     def __init__(self, tell: Tell) -> None:
         self.blame: Blame = "venue"
@@ -130,8 +150,12 @@ class QuoteScreen:
         self._bids, self._asks = Level(), Level()
         self._newest = 0
         """By the venue's number, where it gives one, else by its time."""
+        self._newest_us: int | None = None
+        """The newest one's time."""
         self._outdated = 0
         """How many in a row were."""
+        self._owed: Missing | None = None
+        """What is missing and was not told yet."""
 
     def judge(self, tick: Tick) -> Tick | None:
         """See `Screen`."""
@@ -141,25 +165,47 @@ class QuoteScreen:
             bid, ask = float(quote.bid), float(quote.ask)
         except ValueError:
             bid = ask = nan
-        if not 0.0 < bid <= ask < inf:
+        is_sound = 0.0 < bid <= ask < inf
+        if not (is_sound or 0.0 < ask < bid < inf):
             self._tell(_unsound(bid, ask), tick)
             return None
         venue_us = quote.venue_us
         is_future = venue_us is not None and _is_future(venue_us, quote.received_us)
-        place = tick.sequence
-        if place is None and not is_future:
-            place = venue_us
+        believed_us = None if is_future else venue_us
+        place = believed_us if tick.sequence is None else tick.sequence
         if place is not None:
-            if place < self._newest and self._outdated < OUTDATED_MAX:
+            if place < self._newest and not self._is_set_back(believed_us):
                 self._outdated += 1
                 self._tell("outdated", tick)
                 return None
-            self._newest, self._outdated = place, 0
-        doubts_bid, doubts_ask = self._bids.doubts(bid), self._asks.doubts(ask)
-        if not (is_future or doubts_bid or doubts_ask):
+            self._newest, self._newest_us, self._outdated = place, believed_us, 0
+        doubt: Reason | None = "future" if is_future else None
+        if not is_sound:
+            # Passed on, as it ends the one before; but no measure of those that follow.
+            doubt = "crossed"
+        elif self._bids.doubts(bid) | self._asks.doubts(ask):
+            doubt = doubt or "outlier"
+        if doubt is not None:
+            self._tell(doubt, tick)
+            quote = msgspec.structs.replace(quote, suspect=True)
+        elif self._owed is None:
             return tick
-        self._tell("future" if is_future else "outlier", tick)
-        return Tick(tick.channel, msgspec.structs.replace(quote, suspect=True), tick.sequence)
+        missing, self._owed = self._owed, None
+        return Tick(tick.channel, quote, tick.sequence, missing)
+
+    def torn(self) -> None:
+        """See `Screen`. How many quotes there were meanwhile nobody can say: it counts as one."""
+        self._owed = _SOME
+
+    def _is_set_back(self, venue_us: int | None) -> bool:
+        """Whether what goes back are the venue's numbers, not its quotes: so many do, or its clock
+        has gone on meanwhile."""
+        if self._outdated >= OUTDATED_MAX:
+            return True
+        newest_us = self._newest_us
+        if venue_us is None or newest_us is None:
+            return False
+        return venue_us - newest_us > BACK_MAX_US
 
 
 class OpenScreen:
@@ -171,6 +217,9 @@ class OpenScreen:
     def judge(self, tick: Tick) -> Tick | None:
         """See `Screen`."""
         return tick
+
+    def torn(self) -> None:
+        """See `Screen`."""
 
 
 def screen_of(channel: Channel, ids: Promise, tell: Tell) -> Screen:
@@ -185,9 +234,7 @@ def screen_of(channel: Channel, ids: Promise, tell: Tell) -> Screen:
 
 def _unsound(first: float, second: float) -> Reason:
     """What is wrong with two numbers that can't be prices."""
-    if not (isfinite(first) and isfinite(second)):
-        return "not_a_number"
-    return "crossed" if first > 0 and second > 0 else "not_positive"
+    return "not_positive" if isfinite(first) and isfinite(second) else "not_a_number"
 
 
 def _is_future(venue_us: int, received_us: int | None) -> bool:

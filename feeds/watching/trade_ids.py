@@ -21,10 +21,11 @@ Oddity = Literal["duplicate", "late", "renumbered"]
 class TradeIds(Protocol):
     """One channel's memory of ids."""
 
-    def judge(self, trade_id: str, ahead_us: int | None) -> int | Oddity:
+    def judge(self, trade_id: str, ahead_us: int | None, fills: int = 1) -> int | Oddity:
         """How many trades are missing before this one, or what is odd about it.
 
         `ahead_us`: how much later than all before it happened; None where a time is unknown.
+        `fills`: how many trades it is; its id is the last one's.
         """
 
 
@@ -40,25 +41,29 @@ class Consecutive:
         self._rival: int | None = None
         """An id that is in no order with the others: the first of another numbering?"""
 
-    def judge(self, trade_id: str, ahead_us: int | None) -> int | Oddity:
+    def judge(self, trade_id: str, ahead_us: int | None, fills: int = 1) -> int | Oddity:
         """See `TradeIds`."""
         try:
             number = int(trade_id)
         except ValueError:
             return "renumbered"
         last = self._last
-        if last is None or number == last + 1:
+        if last is None or number == last + fills:
             self._last = number
             return 0
         if last < number <= last + HOLE_MAX:
             self._last, self._rival = number, None
-            self._holes = [*self._holes[1 - _HOLES_MAX :], range(last + 1, number)]
-            return number - last - 1
-        return self._out_of_order(number, last, ahead_us)
+            hole = range(last + 1, number - fills + 1)
+            if hole:
+                self._holes = [*self._holes[1 - _HOLES_MAX :], hole]
+            return len(hole)
+        return self._out_of_order(number, last, ahead_us, fills)
 
-    def _out_of_order(self, number: int, last: int, ahead_us: int | None) -> int | Oddity:
+    def _out_of_order(
+        self, number: int, last: int, ahead_us: int | None, fills: int
+    ) -> int | Oddity:
         rival = self._rival
-        if rival is not None and number == rival + 1 and ahead_us is not None and ahead_us >= 0:
+        if rival is not None and number == rival + fills and ahead_us is not None and ahead_us >= 0:
             # Two in a row: the venue counts anew, or the far id before was the mistake.
             self._last, self._rival, self._holes = number, None, []
             return 0
@@ -68,7 +73,8 @@ class Consecutive:
             return "renumbered"
         for place, hole in enumerate(self._holes):
             if number in hole:
-                parts = (range(hole.start, number), range(number + 1, hole.stop))
+                before = range(hole.start, number - fills + 1)
+                parts = (before, range(number + 1, hole.stop))
                 self._holes[place : place + 1] = [part for part in parts if part]
                 del self._holes[:-_HOLES_MAX]
                 return "late"
@@ -84,7 +90,7 @@ class Unique:
         self._seen: set[str] = set()
         self._in_order: deque[str] = deque()
 
-    def judge(self, trade_id: str, ahead_us: int | None) -> int | Oddity:
+    def judge(self, trade_id: str, ahead_us: int | None, fills: int = 1) -> int | Oddity:
         """See `TradeIds`."""
         if trade_id in self._seen:
             return "duplicate"
@@ -98,7 +104,7 @@ class Unique:
 class Unnumbered:
     """No ids at all, or none that mean anything."""
 
-    def judge(self, trade_id: str, ahead_us: int | None) -> int | Oddity:
+    def judge(self, trade_id: str, ahead_us: int | None, fills: int = 1) -> int | Oddity:
         """See `TradeIds`."""
         return 0
 

@@ -80,6 +80,13 @@ class Watch:
         self._screen.blame = by
         self.wants_renewal = False
 
+    def tear(self, now_s: float) -> None:
+        """What came does not fit together: nothing more does until it was asked for anew."""
+        self._screen.torn()
+        self.rhythm.listen_from(now_s)
+        self.is_cut = False
+        self.wants_renewal = True
+
     def renewed(self, now_s: float) -> None:
         """It was asked for anew. What is missing until it comes is our doing."""
         if now_s - self._renewed_s > RENEWAL_MAX_S:
@@ -89,5 +96,7 @@ class Watch:
         self._renewal_pause_s = min(2 * self._renewal_pause_s, RENEWAL_MAX_S)
         self.beat_due_s = -inf
         self._screen.blame = "feed"
-        # What is dead is asked for again until it comes, what was torn only once.
+        # What is dead is asked for again until it comes, what was torn once; then it may be dead.
         self.wants_renewal = self.state == "stale"
+        if self.state == "resync":
+            self.rhythm.listen_from(now_s)

@@ -29,7 +29,9 @@ class WatchCounts:
     def __init__(self) -> None:
         self.found: dict[Reason, int] = dict.fromkeys(RULES, 0)
         self.missing = 0
-        """Ticks that never came, by the venue's own numbers."""
+        """Ticks that never came, by the venue's own numbers; of quotes one each time."""
+        self.torn = 0
+        """Times that what came of a channel did not fit together."""
         self.renewals = 0
 
 
@@ -99,12 +101,17 @@ class Watches:
         self._found(reason, where)
 
     def tear(self, channel: Channel, reason: str, now_s: float, now_us: int) -> None:
-        """The venue left something out of a channel: it is asked for again, if it may be."""
+        """What the venue told of a channel does not fit together. Nothing comes of it until it was
+        asked for again, however soon after the last time that may be."""
         watch = self._asked.get(channel.name)
-        if watch is None or watch.state == "stale" or not self._can_renew:
+        if watch is None or not self._can_renew:
             return
-        if not watch.wants_renewal and now_s >= watch.renew_from_s:
-            watch.wants_renewal = True
+        self._now_s = now_s
+        self.counts.torn += 1
+        self._tell_once("torn", f"{channel.name} {reason}; more are only counted")
+        is_dead = watch.state == "stale" and not watch.is_cut
+        watch.tear(now_s)
+        if not is_dead:
             self._turn(watch, "resync", now_us, "venue", reason)
 
     def lost(self, channels: Iterable[Channel], by: Blame, reason: str, now_us: int) -> None:
@@ -127,7 +134,10 @@ class Watches:
         due: list[Channel] = []
         dead: list[Watch] = []
         for watch in self._of(channels):
-            if watch.state in ("live", "resync") and watch.rhythm.is_overdue(now_s):
+            # What is torn, and not asked for again yet, is silent by our own doing.
+            is_torn = watch.state == "resync" and watch.wants_renewal
+            is_heard = watch.state in ("live", "resync") and not is_torn
+            if is_heard and watch.rhythm.is_overdue(now_s):
                 watch.wants_renewal = self._can_renew
                 dead.append(watch)
             if watch.wants_renewal and now_s >= watch.renew_from_s:
@@ -221,8 +231,11 @@ class Watches:
             return
         sentence = f"{watch.channel.name} lacks {messages} messages, by the venue's own numbers"
         self._tell_once("missing", f"{sentence}; more are only counted")
-        if by == "venue":
-            self.tear(watch.channel, f"lacks {messages} messages", self._now_s, now_us)
+        # The rest of it does come: a hole is no reason to ask again and again.
+        may_renew = self._can_renew and self._now_s >= watch.renew_from_s
+        if by == "venue" and may_renew and watch.state != "stale" and not watch.wants_renewal:
+            watch.wants_renewal = True
+            self._turn(watch, "resync", now_us, "venue", f"lacks {messages} messages")
 
     def _found(self, reason: Reason, where: str) -> None:
         self.counts.found[reason] += 1

@@ -64,7 +64,7 @@ def _never(_: Any) -> Any:
 
 
 def _each_is_new(_: Any) -> Any:
-    def judge(self: Any, trade_id: str, ahead_us: int | None) -> int:
+    def judge(self: Any, trade_id: str, ahead_us: int | None, fills: int = 1) -> int:
         return 0
 
     return judge
