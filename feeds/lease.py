@@ -162,4 +162,6 @@ class Lease:
     def _say_that_we_stand_by(self) -> None:
         if not self._has_stood_by:
             self._has_stood_by = True
-            _log.log(self._level, "standing by for %s: another process publishes it", self.venue)
+            # One that was killed can't be told from one that is there: its lease just ends.
+            line = "standing by for %s: another process publishes it, or did so %g s ago at most"
+            _log.log(self._level, line, self.venue, self._lease_s)

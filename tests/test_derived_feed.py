@@ -17,7 +17,8 @@ from feeds.derived import Derived
 from feeds.derived.outcomes import OUTCOMES
 from feeds.derived.price import PRICE
 from feeds.derived.settings import DerivedChoices, DerivedSettings
-from feeds.deriving import bookkeeper, heard
+from feeds.deriving import bookkeeper, derived_feed, heard
+from feeds.deriving.bookkeeper import Bookkeeper
 from feeds.deriving.derived_feed import DerivedFeed
 from feeds.errors import SettingError
 from feeds.ledger.store import Ledger
@@ -35,8 +36,8 @@ from feeds.market import (
     Trade,
 )
 from feeds.market.bus_names import DIRECTORY_KEY, TRACK_RECORDS_KEY, lease_keys, log_key
-from feeds.settings import LedgerSettings
-from tests.gateway_server import Publishing
+from feeds.settings import HistorySettings, LedgerSettings, PublisherSettings
+from tests.gateway_server import Publishing, publishing_on
 from tests.until import until
 from tests.until_answer import until_answer
 
@@ -45,6 +46,11 @@ LOOPS = {"uvloop": uvloop.new_event_loop}
 PRICES = "price:agg:BTC-USD"
 SIGNALS = "signal:oracle:BTC-USD"
 OUTCOME = "outcome:oracle:BTC-USD"
+
+HORIZON_S = 4
+"""As long as it is, an outcome waits for a price after it: longer than a machine stands still."""
+ALL_PRICES = PublisherSettings(history=HistorySettings(newest=2_000))
+"""However long the disk takes until what was made of a price is told."""
 
 
 def now_us() -> int:
@@ -59,7 +65,7 @@ def signal(at_us: int, price: str = "100.5") -> Signal:
         direction="bull",
         score=0.5,
         computed_us=at_us,
-        horizon_s=1,
+        horizon_s=HORIZON_S,
         expires_us=at_us + 60_000_000,
         reference=Reference(PRICES, price, at_us),
         reasons={"hope": 1.0},
@@ -151,10 +157,10 @@ async def first(redis: Redis, channel: str) -> tuple[Publication, dict[str, Any]
 
 
 async def test_a_signal_names_the_message_of_its_price_and_is_in_the_ledger_before_it_is_told(
-    redis: Redis, publish: Publishing, tmp_path: Path
+    redis: Redis, redis_url: str, tmp_path: Path
 ) -> None:
     path = tmp_path / "ledger.sqlite"
-    async with deriving(redis, publish, path):
+    async with publishing_on(redis_url, ALL_PRICES) as publish, deriving(redis, publish, path):
         _, told = await first(redis, SIGNALS)
         _, outcome = await first(redis, OUTCOME)
         known = await redis.smembers(DIRECTORY_KEY)
@@ -191,13 +197,28 @@ async def test_without_a_ledger_no_signal_is_told_and_prices_go_on(
         assert feed.status().reason is None
 
 
+async def test_a_signal_that_came_before_the_ledger_was_found_amiss_is_withheld_too(
+    redis: Redis, publish: Publishing, tmp_path: Path
+) -> None:
+    (tmp_path / "no-directory").write_text("")
+    path = tmp_path / "no-directory" / "ledger.sqlite"
+    books = Bookkeeper(path, publish.publisher, redis, SystemClock(), simulated=True)
+    books.take([signal(now_us())])
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(books.run())
+        await until(lambda: books.withheld == 1)
+        running.cancel()
+
+
 async def has_more_than(redis: Redis, channel: str, count: int) -> bool:
     return len(await published(redis, channel)) > count
 
 
 async def test_what_a_crash_left_in_the_ledger_untold_is_told_at_the_next_start(
-    redis: Redis, publish: Publishing, tmp_path: Path
+    redis: Redis, publish: Publishing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Without a ledger in time the oracle could not know that it has spoken.
+    monkeypatch.setattr(derived_feed, "_LEDGER_LIMIT_S", 15.0)
     path = tmp_path / "ledger.sqlite"
     ledger = await Ledger.open(path, simulated=True, clock=SystemClock())
     left = signal(now_us())

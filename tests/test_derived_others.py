@@ -19,6 +19,7 @@ from feeds.market import Channel, Publication, Quote, Status, SystemClock, Tick,
 from feeds.market.bus_names import log_key
 from feeds.settings import FeedSettings, SimSettings
 from tests.gateway_server import Publishing, publishing_on
+from tests.publishing import drained
 from tests.test_feeds_run import binance_at, running
 from tests.until import until
 from tests.until_answer import until_answer
@@ -81,7 +82,7 @@ async def deriving(
     clock = SystemClock()
     feed = DerivedFeed(rows, settings, own, publish.publisher, redis, clock=clock)
     feed.hear_others(own.__contains__)
-    async with asyncio.timeout(40), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(80), asyncio.TaskGroup() as group:
         await feed.load()
         tasks = [group.create_task(feed.run())]
         for market in markets:
@@ -137,9 +138,19 @@ async def newest_price(redis: Redis) -> Message:
     return (await until_answer(lambda: messages(redis, PRICES)))[-1]
 
 
-async def both_vote(redis: Redis) -> bool:
-    votes = (await newest_price(redis))["venues"]
-    return sorted(one["venue"] for one in votes if one["in"]) == ["coinbase", "kraken"]
+async def price_of_both(redis: Redis) -> Message | None:
+    """The newest, where both venues vote on it."""
+    price = await newest_price(redis)
+    voters = sorted(one["venue"] for one in price["venues"] if one["in"])
+    return price if voters == ["coinbase", "kraken"] else None
+
+
+async def is_heard_whole(redis: Redis, market: Market) -> bool:
+    """All trades of one that has fallen silent, also those that were still on their way."""
+    second = max(market.traded)
+    told = await messages(redis, f"candle.1s:{market.venue}:BTC-USD")
+    last = [one["n"] for one in told if one["start"] == second * 1_000_000]
+    return market.traded[second] in last
 
 
 async def test_prices_and_candles_are_made_of_what_another_process_publishes_too(
@@ -149,8 +160,7 @@ async def test_prices_and_candles_are_made_of_what_another_process_publishes_too
         two_markets(redis_url) as (ours, theirs),
         deriving(redis, publish, ours, theirs, own={"coinbase"}) as feed,
     ):
-        await until_answer(lambda: both_vote(redis))
-        price = await newest_price(redis)
+        price = await until_answer(lambda: price_of_both(redis))
         for message in (b"x", b'e 1 - {"px":"a"}', b'e 1 - {"px":"-1","sz":"1"}'):
             await redis.publish("tickgate:{trade:kraken:BTC-USD}", message)
         await agreed(redis, now_us() // 1_000_000, 1, ours, theirs)
@@ -170,6 +180,7 @@ async def test_who_begins_beside_others_goes_on_from_what_they_have_published(
     async with two_markets(redis_url) as (ours, theirs):
         async with deriving(redis, publish, ours, theirs, own={"coinbase"}):
             await agreed(redis, now_us() // 1_000_000, 1, ours, theirs)
+        await drained(publish.publisher)
         before = set(await seconds(redis))
         async with (
             publishing_on(redis_url) as successor,
@@ -202,8 +213,10 @@ async def test_a_process_that_falls_silent_votes_no_more_and_its_candles_are_par
         two_markets(redis_url) as (ours, theirs),
         deriving(redis, publish, ours, theirs, own={"coinbase"}),
     ):
-        await until_answer(lambda: both_vote(redis))
+        await until_answer(lambda: price_of_both(redis))
+        await agreed(redis, now_us() // 1_000_000, 1, ours, theirs)
         theirs.is_silent = True
+        await until_answer(lambda: is_heard_whole(redis, theirs))
         silent = now_us() // 1_000_000
 
         async def is_out() -> bool:
@@ -218,7 +231,7 @@ async def test_a_process_that_falls_silent_votes_no_more_and_its_candles_are_par
 
         await until_answer(is_partial)
         theirs.is_silent = False
-        await until_answer(lambda: both_vote(redis))
+        await until_answer(lambda: price_of_both(redis))
         await agreed(redis, now_us() // 1_000_000, 1, ours, theirs)
 
 

@@ -163,7 +163,7 @@ def test_no_payload_uses_a_name_that_the_gateway_reserves() -> None:
 def test_too_few_venues_give_no_price_and_a_reason() -> None:
     told = price(derivation(venues_min=2).take([quote("kraken", "100", "101")], NOW_US))
     assert (told.state, told.price, told.confidence) == ("waiting", None, None)
-    assert told.why == "1 of at least 2 venues vote"
+    assert told.why == "1 of at least 2 venues vote; no more than 1 quote it"
 
 
 def test_old_quotes_give_no_price_instead_of_an_old_one() -> None:
@@ -251,7 +251,7 @@ def test_a_venue_in_another_quote_votes_only_through_our_own_price_of_it() -> No
     one.take(rates, NOW_US + SECOND_US)
     told = price(one.wake(NOW_US + SECOND_US))
     assert told.votes[1] == Vote(
-        "binance", True, None, "101", "1", 1_000, "BTC-USDT", "price:agg:USDT-USD", "0.99"
+        "binance", True, None, "101", "1", 1_000, "BTC-USDT", "price:agg:USDT-USD", "0.99", 1_000
     )
     # 100, 101, 102 and 99, 99.99, 100.98: the middle of 100 and 100.98
     assert (told.price, told.confidence) == ("100.49", "0.51")

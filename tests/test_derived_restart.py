@@ -23,8 +23,6 @@ SECONDS = "candle.1s:agg:BTC-USD"
 MINUTES = "candle.1m:sim:BTC-USD"
 PRICES = "price:agg:BTC-USD"
 
-QUICK = {"TICKGATE_DERIVED_CANDLE_LATENESS_MS": "200", "TICKGATE_PUBLISHER_LEASE_S": "1"}
-
 Message = dict[str, Any]
 
 
@@ -61,7 +59,7 @@ SETTINGS = FeedSettings(
 async def test_candles_go_on_where_a_process_was_killed(
     redis_server: RedisServer, redis: Redis, tmp_path: Path
 ) -> None:
-    async with feeds_on(redis_server, tmp_path, "one", **QUICK) as one:
+    async with feeds_on(redis_server, tmp_path, SETTINGS.sim.seed) as one:
         await reach(redis, MINUTES, lambda told: bool(told) and told[-1]["n"] >= 20)
         one.signal(signal.SIGKILL)
     before = await messages(redis, MINUTES)

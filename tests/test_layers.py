@@ -26,6 +26,7 @@ PURE = (
     "feeds.backtest.readers.columns",
     "feeds.backtest.source",
     "feeds.derived",
+    "feeds.deriving.clock_troubles",
     "feeds.deriving.heard",
     "feeds.others.in_order",
     "feeds.ledger.audit",

@@ -27,9 +27,14 @@ LOOPS = {"uvloop": uvloop.new_event_loop}
 
 BTC = Channel.parse("trade:sim:BTC-USD")
 OTHER = Channel.parse("trade:replay:BTC-USD")
-LONG_S, SHORT_S = 5.0, 1.5
+LONG_S, SHORT_S = 8.0, 1.5
 """Of leases: one that never ends by accident, and one whose end is waited for."""
 PUBLISHER = PublisherSettings(batch_ticks_max=10, answer_limit_s=0.3)
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Of leases. The publisher tells of a Redis that was slow to answer, as any may be."""
+    return [one.getMessage() for one in caplog.records if one.name == "feeds.lease"]
 
 
 def ticks(first: int, last: int, channel: Channel = BTC) -> list[Tick]:
@@ -94,8 +99,11 @@ async def test_the_second_stands_by_and_takes_over_when_the_first_leaves(
         first = await stack.enter_async_context(process(redis_url))
         await until(lambda: first.is_working)
         async with process(redis_url) as second:
-            await until(lambda: caplog.messages)
-            assert caplog.messages == ["standing by for sim: another process publishes it"]
+            await until(lambda: said(caplog))
+            assert said(caplog) == [
+                "standing by for sim: another process publishes it, or did so"
+                f" {LONG_S:g} s ago at most"
+            ]
             await first.publish(1, 30)
             assert not second.works
             await stack.aclose()
@@ -106,8 +114,8 @@ async def test_the_second_stands_by_and_takes_over_when_the_first_leaves(
     log = await log_of(redis)
     assert ids(log) == [one.seq for one in log] == list(range(1, 61))
     assert len({one.epoch for one in log}) == 1
-    assert caplog.messages[1].startswith("publishing sim now, after ")
-    assert len(caplog.messages) == 2
+    assert said(caplog)[1].startswith("publishing sim now, after ")
+    assert len(said(caplog)) == 2
 
 
 async def test_one_that_is_gone_without_a_word_is_followed_when_its_lease_ends(
@@ -116,7 +124,7 @@ async def test_one_that_is_gone_without_a_word_is_followed_when_its_lease_ends(
     async with process(redis_url, SHORT_S, leaves=False) as first:
         await until(lambda: first.is_working)
         await first.publish(1, 30)
-    assert await redis.exists(lease_keys("sim")[0])
+    assert first.lease.is_held
     async with process(redis_url, SHORT_S) as second:
         await until(lambda: second.is_working)
         await second.publish(31, 60)
@@ -136,7 +144,7 @@ async def test_a_stalled_one_that_wakes_up_publishes_nothing_and_stands_by(
         await stalled.publish(1, 10)
         proxy.stall()
         stalled.publisher.offer(ticks(11, 50))
-        second = await stack.enter_async_context(process(redis_server.url, SHORT_S))
+        second = await stack.enter_async_context(process(redis_server.url))
         await until(lambda: second.is_working)
         await second.publish(101, 120)
         proxy.flow()
@@ -198,11 +206,11 @@ async def test_a_lease_of_another_type_is_told_once_and_waited_for(
 ) -> None:
     await redis.hset(lease_keys("sim")[0], "not", "ours")
     async with process(redis_url) as one:
-        await until(lambda: caplog.messages)
+        await until(lambda: said(caplog))
         await redis.delete(lease_keys("sim")[0])
         await until(lambda: one.is_working)
         await one.publish(1, 5)
-    assert caplog.messages == ["the lease of sim has another type in redis: nothing gets in"]
+    assert said(caplog) == ["the lease of sim has another type in redis: nothing gets in"]
     assert await redis.hget(head_key(BTC.name), "seq") == b"5"
 
 

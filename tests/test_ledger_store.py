@@ -269,6 +269,32 @@ def test_a_full_disk_is_told_and_outcomes_wait_for_it_while_signals_do_not(path:
     assert verify_ledger(path, LATER_US).wrong is None
 
 
+def test_a_trial_finds_a_full_disk_where_a_last_entry_would_still_go_in(path: Path) -> None:
+    one = book(path)
+    disk = one._table._connection
+    told = history(5)
+    one.append(told)
+    size = disk.execute("PRAGMA page_count").fetchone()[0]
+    disk.execute(f"PRAGMA max_page_count = {size + 3}").fetchall()
+    with pytest.raises(LedgerError, match="can't be used: database or disk is full"):
+        one.try_writing()
+    assert one.append([signal(9_999)])
+    disk.execute("PRAGMA max_page_count = 100000").fetchall()
+    one.try_writing()
+    assert one.recent(1_000) == [*told, signal(9_999)]
+    one.close()
+    assert verify_ledger(path, LATER_US).wrong is None
+
+
+def test_a_trial_is_written_to_the_disk_before_it_is_taken_back(path: Path) -> None:
+    one = book(path)
+    wal = path.with_name(path.name + "-wal")
+    before = wal.stat().st_size
+    one.try_writing()
+    assert wal.stat().st_size > before + 128 * 1024
+    one.close()
+
+
 def test_what_came_of_a_signal_that_the_full_disk_refused_is_not_written_either(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

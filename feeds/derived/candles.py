@@ -1,8 +1,8 @@
 """Candles of every market and of all live ones together: `candle.<interval>:<venue|agg>:<SYMBOL>`.
 
 Pure. A second is final when the venue's own clock has passed its end by the allowed lateness.
-Those of all venues together wait for the slowest of those that are heard; no quote asset is mixed
-with another.
+Those of all venues together wait for the slowest of those that trade the pair, within bounds. What
+they leave out, or know to be missing, makes them partial; no quote asset is mixed with another.
 """
 
 from collections import defaultdict
@@ -11,10 +11,11 @@ from typing import Final
 
 from feeds.derived.bar import deal_of
 from feeds.derived.candle_market import AWAY, CandleMarket, Route
+from feeds.derived.candles_together import Together
 from feeds.derived.derivation import AGGREGATE, NO_MARKETS, Derived
 from feeds.derived.intervals import INTERVALS, SECOND_US, Interval
 from feeds.derived.past_trades import NOTHING_KNOWN, PastTrades, known_of
-from feeds.derived.series import Limits, Series
+from feeds.derived.series import Limits, Series, TooLate
 from feeds.derived.settings import CandleSettings
 from feeds.derived.venue_clock import VenueClock
 from feeds.market import Candle, Channel, Payload, Status, Tick, Trade
@@ -31,15 +32,18 @@ class Candles:
         self._no_markets = frozenset[str]() if simulated else NO_MARKETS
         self._lateness_us = settings.lateness_ms * 1_000
         self._ahead_max_us = settings.ahead_max_ms * 1_000
+        self._behind_max_us = settings.behind_max_ms * 1_000
         self._limits = Limits(min(60, settings.correctable_s), settings.flat_max)
         self._periods_us = [_period_us(each, settings.running_ms * 1_000) for each in INTERVALS]
+        self._too_late = TooLate()
         self._clocks: dict[str, VenueClock] = {}
         self._since_us: dict[str, int] = {}
         """When each venue was first live."""
         self._statuses: dict[str, Status] = {}
         self._markets: dict[str, CandleMarket] = {}
-        self._live: dict[str, VenueClock] = {}
-        self._together = CandleMarket(self._live)
+        self._together = Together(self._behind_max_us, self._limits.correctable * SECOND_US)
+        self._is_closing = False
+        """Whether more of all venues together may be final since it was looked at."""
         self._routes: dict[str, Route] = {}
         self._moved: list[dict[Series, None]] = [{} for _ in INTERVALS]
         """By interval: whose candle changed since it was last told; of a longer interval those
@@ -49,7 +53,15 @@ class Candles:
     @property
     def too_late(self) -> int:
         """Trades that came too late even to correct a candle."""
-        return sum(each.too_late for market in self._all() for each in market.series.values())
+        return self._too_late.trades
+
+    def stamped_us(self) -> dict[str, int]:
+        """How far the stamps of each live venue are ahead of our clock; negative: behind."""
+        return {
+            venue: clock.stamped_us
+            for venue, clock in self._clocks.items()
+            if venue not in self._no_markets and not clock.is_away and clock.stamped_us is not None
+        }
 
     def take(self, ticks: Iterable[Tick], now_us: int) -> list[Tick]:
         """Corrections, and what has become final."""
@@ -64,18 +76,14 @@ class Candles:
                 heard_us = now_us if received_us is None else received_us
                 deal = deal_of(payload, heard_us, heard_us + self._ahead_max_us)
                 if payload.venue_us is not None:
-                    route.clock.stamp(payload.venue_us, heard_us)
+                    route.stamp(payload.venue_us, heard_us, self._behind_max_us)
                 if route.last_id is not None:
                     route.resume(payload.id)
                 if tick.missing is not None:
-                    since_us = min(route.last_us, deal.at_us)
-                    route.outages.add(since_us, deal.at_us)
-                    for series in route.series:
-                        series.doubt(since_us, deal.at_us, told)
+                    route.miss(deal.at_us, told)
                 route.last_us = deal.at_us
-                # A doubtful trade is in its own venue's candles, as it is in the venue's; it does
-                # not spoil what all venues say together.
-                for series in route.series[:1] if payload.suspect else route.series:
+                is_doubtful = payload.suspect and not payload.late
+                for series in route.own(deal.at_us, told) if is_doubtful else route.series:
                     series.add(deal, told)
                     moved[series] = None
             elif isinstance(payload, Status):
@@ -110,7 +118,7 @@ class Candles:
         due = [at for at, changed in zip(self._due_us, self._moved, strict=True) if changed]
         due += [
             market.until_us + SECOND_US + self._lateness_us - market.ahead_us()
-            for market in self._all()
+            for market in self._markets.values()
             if market.series
         ]
         return min(due, default=None)
@@ -146,63 +154,67 @@ class Candles:
         ]
         known = known_of(past, self._lateness_us)
         for (venue, symbol), told_before in candles.items():
-            market = self._together if venue == AGGREGATE else self._markets[venue]
-            if symbol in market.series:
-                series = market.series[symbol]
+            if venue == AGGREGATE:
+                series = self._together.series(symbol)
+            else:
+                series = self._markets[venue].series.get(symbol)
+            if series is not None:
                 series.restore(told_before, known.get(series, NOTHING_KNOWN))
         for one in past:
             one.play()
 
-    def _all(self) -> Iterable[CandleMarket]:
-        yield from self._markets.values()
-        yield self._together
-
     def _close(self, now_us: int, told: list[Tick]) -> None:
-        for market in self._all():
+        for market in self._markets.values():
             if not market.series:
                 continue
             until_us = self._until_us(market, now_us)
             if until_us > market.until_us:
                 market.until_us = until_us
+                self._is_closing = True
                 for series in market.series.values():
                     series.close_until(until_us, told)
+        if self._is_closing:
+            self._is_closing = False
+            self._together.close(told)
 
     def _until_us(self, market: CandleMarket, now_us: int) -> int:
         until_us = market.watermark_us(now_us) - self._lateness_us
         return until_us - until_us % SECOND_US
 
-    def _clock(self, venue: str, now_us: int) -> VenueClock:
+    def _clock(self, venue: str) -> VenueClock:
         clock = self._clocks.get(venue)
         if clock is None:
             clock = self._clocks[venue] = VenueClock(self._ahead_max_us)
-            self._markets[venue] = CandleMarket({venue: clock})
+            self._markets[venue] = CandleMarket(clock)
         return clock
 
     def _add(self, trades: Channel, now_us: int) -> Route:
         """The series of a market that was not heard of before."""
         venue, symbol = trades.venue, trades.symbol
-        clock = self._clock(venue, now_us)
-        markets = {venue: self._markets[venue]}
-        if venue not in self._no_markets:
-            self._live[venue] = clock
-            markets[AGGREGATE] = self._together
+        clock = self._clock(venue)
+        market = self._markets[venue]
+        if not market.series:
+            market.until_us = self._until_us(market, now_us)
         since_us = self._since_us.setdefault(venue, now_us)
         route = self._routes[trades.name] = Route(trades.name, clock, since_us)
-        for name, market in markets.items():
-            if not market.series:
-                market.until_us = self._until_us(market, now_us)
-            series = market.series.get(symbol)
-            if series is None:
-                series = market.series[symbol] = Series(name, symbol, self._limits)
+        own = market.series[symbol] = Series(venue, symbol, self._limits, self._too_late)
+        route.series.append(own)
+        if venue not in self._no_markets:
+            shared = self._together.series(symbol) or Series(
+                AGGREGATE, symbol, self._limits, self._too_late
+            )
+            self._together.join(symbol, shared, venue, market)
+            route.series.append(shared)
+        for series in route.series:
             series.outages.append(route.outages)
-            route.series.append(series)
         return route
 
     def _hear_status(self, venue: str, status: Status, now_us: int, told: list[Tick]) -> None:
         if venue == AGGREGATE:
             return
-        clock = self._clock(venue, now_us)
+        clock = self._clock(venue)
         clock.is_away = status.state in AWAY and not status.channels
+        self._is_closing = True
         if not clock.is_away:
             self._since_us.setdefault(venue, now_us)
         before = self._statuses.get(venue)

@@ -39,7 +39,8 @@ class Outages:
         """Some are missing between two others."""
         open_span = self._spans.pop() if self.is_away else None
         if self._spans and self._spans[-1][0] <= from_us <= self._spans[-1][1]:
-            from_us, _ = self._spans.pop()
+            from_us, ended_us = self._spans.pop()
+            to_us = max(to_us, ended_us - 1)
         self._spans.append((from_us, to_us + 1))
         if open_span is not None:
             self._spans.append(open_span)

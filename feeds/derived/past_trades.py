@@ -19,13 +19,13 @@ class PastTrades:
     def __init__(self, route: Route, trades: Sequence[Trade], ahead_max_us: int) -> None:
         self.route = route
         self.deals: list[tuple[Deal, bool]] = []
-        """Each with whether it is suspect."""
+        """Each with whether it is doubtful."""
         self.newest_id = trades[-1].id if trades else None
         for trade in trades:
             heard_us = trade.received_us or trade.venue_us
             if heard_us is not None:
                 deal = deal_of(trade, heard_us, heard_us + ahead_max_us)
-                self.deals.append((deal, trade.suspect))
+                self.deals.append((deal, trade.suspect and not trade.late))
 
     @property
     def oldest_us(self) -> int | None:
@@ -33,8 +33,8 @@ class PastTrades:
 
     def of(self, series: Series) -> Iterable[Deal]:
         """Those that the series takes: a doubtful one is in its own venue's candles only."""
-        takes_suspect = series is self.route.series[0]
-        return (deal for deal, is_suspect in self.deals if takes_suspect or not is_suspect)
+        takes_doubtful = series is self.route.series[0]
+        return (deal for deal, is_doubtful in self.deals if takes_doubtful or not is_doubtful)
 
     def play(self) -> None:
         """Those of seconds that are not final yet; the others are in the candles already.
@@ -57,6 +57,10 @@ class PastTrades:
             for deal in self.of(series):
                 if series.next_us is None or deal.at_us >= series.next_us:
                     series.add(deal, [])
+        for series in route.series[1:]:
+            for deal, is_doubtful in self.deals:
+                if is_doubtful and deal.at_us >= (series.next_us or 0):
+                    series.leave_out(deal.at_us, [])
 
 
 def known_of(past: Iterable[PastTrades], lateness_us: int) -> Mapping[Series, Known]:

@@ -12,7 +12,7 @@ from feeds.derived.derivation import AGGREGATE, NO_MARKETS, Derived
 from feeds.derived.median import METHOD
 from feeds.derived.price_rule import VERSION, Outcome, Rule, counted, unit_of
 from feeds.derived.settings import PriceSettings
-from feeds.derived.voters import Market, Seat
+from feeds.derived.voters import Market, Rate, Seat
 from feeds.market import Channel, Instrument, Payload, Price, Quote, Status, Tick, Vote
 
 _VENUE: Final = "VENUE"
@@ -29,14 +29,21 @@ class _Pair:
     """One channel: its voters, what was told last, and when it is due again."""
 
     __slots__ = (
-        "channel", "computed_us", "had_price", "newest", "seats", "told", "told_us",
+        "age_max_us", "channel", "computed_us", "had_price", "is_rate", "rate", "rule", "seats",
+        "told", "told_us",
     )  # fmt: skip
 
-    def __init__(self, channel: Channel) -> None:
+    def __init__(self, channel: Channel, rule: Rule, *, is_rate: bool) -> None:
         self.channel = channel
+        self.rule = rule
+        self.is_rate = is_rate
+        """Whether others are converted by its price."""
+        # An age counts in whole milliseconds, as the message has it.
+        self.age_max_us = (rule.age_max_ms + 1) * 1_000
         self.seats: list[tuple[Seat, _Pair | None]] = []
         """With the pair whose price converts what it says; None: it need not be converted."""
-        self.newest: Outcome | None = None
+        self.rate: Rate | None = None
+        """The newest price, for those; None: there is none."""
         self.computed_us = -(10**18)
         self.told_us = -(10**18)
         self.told: object = None
@@ -54,7 +61,7 @@ class _Poll(NamedTuple):
     """What a pair's voters say at one moment: of each seat why it is out, and its rate."""
 
     outs: list[str | None]
-    rates: list[str | None]
+    rates: list[Rate | None]
     found: Outcome | None
 
 
@@ -66,8 +73,10 @@ class Consolidation:
         self._simulated = simulated
         venues_min = 1 if simulated else settings.venues_min
         self._rule = Rule(venues_min, settings.floor_ppm, settings.age_max_ms)
-        # An age counts in whole milliseconds, as the message has it.
-        self._age_max_us = (settings.age_max_ms + 1) * 1_000
+        self._rate_rule = self._rule._replace(
+            age_max_ms=max(settings.age_max_ms, settings.rate_age_max_ms)
+        )
+        self._late_max_us = settings.late_max_ms * 1_000
         self._interval_us = settings.interval_ms * 1_000
         self._repeat_us = settings.repeat_ms * 1_000
         pairs = [Instrument.parse(symbol) for symbol in settings.conversions]
@@ -127,7 +136,7 @@ class Consolidation:
             self._markets[quotes.name] = None
             return None
         hold = _hold(self._statuses.get(quotes.venue), quotes.name)
-        market = Market(quotes, hold)
+        market = Market(quotes, hold, self._late_max_us)
         pairs = [self._pair(instrument.base, instrument.quote)]
         pairs[0].seat(market, None)
         for quote, wanted in self._conversions:
@@ -142,7 +151,9 @@ class Consolidation:
         pair = self._pairs.get((base, quote))
         if pair is None:
             channel = Channel("price", AGGREGATE, Instrument(base, quote).symbol)
-            pair = self._pairs[base, quote] = _Pair(channel)
+            is_rate = (base, quote) in self._conversions
+            rule = self._rate_rule if is_rate else self._rule
+            pair = self._pairs[base, quote] = _Pair(channel, rule, is_rate=is_rate)
         return pair
 
     def _hear_status(self, about: Channel, status: Status) -> list[_Pair]:
@@ -168,7 +179,9 @@ class Consolidation:
         """Computes it; None where that says nothing new and it is not yet time to repeat it."""
         pair.computed_us = now_us
         poll = self._poll(pair, now_us)
-        found = pair.newest = poll.found
+        found = poll.found
+        if pair.is_rate:
+            pair.rate = None if found is None else Rate(found.price, _oldest_us(pair, poll))
         says = (found, poll.outs)
         repeat_us = pair.told_us + self._repeat_us
         if says == pair.told and now_us < repeat_us:
@@ -183,11 +196,11 @@ class Consolidation:
     def _poll(self, pair: _Pair, now_us: int) -> _Poll:
         """Who votes, and what that comes to: nothing is written yet that may not be told."""
         outs: list[str | None] = []
-        rates: list[str | None] = []
+        rates: list[Rate | None] = []
         voters: list[tuple[Seat, str | None]] = []
         venues: list[str] = []
         decimals = 0
-        heard_from_us = now_us - self._age_max_us
+        heard_from_us = now_us - pair.age_max_us
         for seat, through in pair.seats:
             market = seat.market
             out = market.fault(heard_from_us)
@@ -195,22 +208,22 @@ class Consolidation:
             if out is None and through is not None:
                 out = _TWICE if market.venue in venues else _NO_RATE if rate is None else None
             if out is None:
-                voters.append((seat, rate))
+                voters.append((seat, rate and rate.price))
                 venues.append(market.venue)
                 decimals = max(decimals, market.decimals)
             outs.append(out)
             rates.append(rate)
-        rule = self._rule
+        rule = pair.rule
         if len(voters) < rule.venues_min or not voters:
             return _Poll(outs, rates, None)
         unit, votes = unit_of(decimals), list[int]()
-        for seat, rate in voters:
-            votes += seat.votes(unit, rate, rule.floor_ppm)
+        for seat, text in voters:
+            votes += seat.votes(unit, text, rule.floor_ppm)
         return _Poll(outs, rates, counted(votes, unit))
 
     def _price(self, pair: _Pair, poll: _Poll, now_us: int) -> Price:
         """Its message: with that alone it can be computed again."""
-        rule, found = self._rule, poll.found
+        rule, found = pair.rule, poll.found
         votes: list[Vote] = []
         newest_us: int | None = None
         for (seat, _), out, rate in zip(pair.seats, poll.outs, poll.rates, strict=True):
@@ -224,8 +237,10 @@ class Consolidation:
                 newest_us = received_us
             age_ms = max(0, now_us - market.heard_us) // 1_000
             price, half = market.price_text, market.half_text
+            by, by_age_ms = (None, None) if rate is None else rate.told(now_us)
+            is_in = out is None
             votes.append(
-                Vote(market.venue, out is None, out, price, half, age_ms, symbol, via, rate)
+                Vote(market.venue, is_in, out, price, half, age_ms, symbol, via, by, by_age_ms)
             )
         voters = poll.outs.count(None)
         return Price(
@@ -244,10 +259,11 @@ class Consolidation:
             newest_us,
         )
 
-    def _rate(self, through: _Pair, now_us: int) -> str | None:
-        """The newest price of two currencies; None where there is none, or only an old one."""
+    def _rate(self, through: _Pair, now_us: int) -> Rate | None:
+        """The newest price of two currencies; None where there is none, or nobody looked lately
+        whether there still is."""
         is_old = now_us - through.computed_us > self._rule.age_max_ms * 1_000
-        return None if is_old or through.newest is None else through.newest.price
+        return None if is_old else through.rate
 
 
 def _says(status: Status | None) -> object:
@@ -265,9 +281,17 @@ def _hold(status: Status | None, name: str) -> str | None:
     return None if state is None else _HOLDS.get(state.state)
 
 
+def _oldest_us(pair: _Pair, poll: _Poll) -> int:
+    """When the oldest quote of those that vote was heard."""
+    votes = zip(pair.seats, poll.outs, strict=True)
+    return min(seat.market.heard_us for (seat, _), out in votes if out is None)
+
+
 def _why(votes: Sequence[Vote], voters: int, rule: Rule) -> str:
     out = ", ".join(f"{vote.venue} {vote.out}" for vote in votes if not vote.is_in)
-    return f"{voters} of at least {rule.venues_min} venues vote{': ' if out else ''}{out}"
+    why = f"{voters} of at least {rule.venues_min} venues vote{': ' if out else ''}{out}"
+    quoting = len({vote.venue for vote in votes})
+    return f"{why}; no more than {quoting} quote it" if quoting < rule.venues_min else why
 
 
 PRICE: Final = Derived(

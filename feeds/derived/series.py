@@ -24,19 +24,32 @@ class Limits(NamedTuple):
     """Flat seconds told at once; those before them are left out, and none of longer intervals."""
 
 
+class TooLate:
+    """Trades that could not even be a correction, of all series that share it."""
+
+    __slots__ = ("trades",)
+
+    def __init__(self) -> None:
+        self.trades = 0
+
+
 class Series:
     """One market's. What is new goes to `told`, in order."""
 
     __slots__ = (
-        "_channels", "_close", "_finals", "_kept", "_limits", "_owed", "_running", "_seconds",
-        "_told", "next_us", "outages", "too_late",
+        "_channels", "_close", "_finals", "_kept", "_left_out", "_limits", "_owed", "_running",
+        "_seconds", "_told", "_too_late", "next_us", "outages",
     )  # fmt: skip
 
-    def __init__(self, venue: str, symbol: str, limits: Limits) -> None:
+    def __init__(
+        self, venue: str, symbol: str, limits: Limits, too_late: TooLate | None = None
+    ) -> None:
         self._channels = [Channel(f"candle.{each.name}", venue, symbol) for each in INTERVALS]
         self._limits = limits
         self._seconds: dict[int, Bar] = {}
         """With trades, and not final, by their start."""
+        self._left_out: set[int] = set()
+        """The starts of seconds, not final, of which a trade was not taken."""
         self._kept: dict[int, Bar] = {}
         """Final seconds, oldest first."""
         self._running: list[Bar | None] = [None] * len(INTERVALS)
@@ -52,8 +65,7 @@ class Series:
         """The first second that is not final; None: there was no trade yet."""
         self.outages: list[Outages] = []
         """Of the channels whose trades it takes."""
-        self.too_late = 0
-        """Trades that could not even be a correction."""
+        self._too_late = too_late or TooLate()
 
     def add(self, deal: Deal, told: list[Tick]) -> None:
         """A trade, whenever it happened."""
@@ -68,14 +80,23 @@ class Series:
             bar = self._seconds[start_us] = Bar(start_us, deal.digits)
         bar.add(deal)
 
-    def close_until(self, until_us: int, told: list[Tick]) -> None:
-        """All seconds that end by then are final."""
+    def leave_out(self, at_us: int, told: list[Tick]) -> None:
+        """A trade that is not taken: what it would be part of lacks it."""
+        start_us = at_us - at_us % SECOND_US
+        if self.next_us is None:
+            # Where nothing else is ever taken, no more than the newest is remembered.
+            self._left_out = {start_us}
+        elif start_us < self.next_us:
+            self.doubt(at_us, at_us, told)
+        else:
+            self._left_out.add(start_us)
+
+    def close_until(self, until_us: int, told: list[Tick], *, is_partial: bool = False) -> None:
+        """All seconds that end by then are final; `is_partial`: however they look."""
         next_us = self.next_us
         if next_us is None or until_us < next_us + SECOND_US:
             return
-        if self._owed:
-            told += self._owed
-            self._owed = []
+        self._pay(told)
         is_flat = False
         while next_us + SECOND_US <= until_us:
             bar = self._seconds.pop(next_us, None)
@@ -85,12 +106,14 @@ class Series:
             if bar is None:
                 bar = Bar(next_us, self._close)
             next_us += SECOND_US
-            bar.is_partial = self._missed(bar.start_us, next_us)
+            bar.is_partial = is_partial or self._missed(bar.start_us, next_us)
             self._close = bar.close
             self._tell(0, bar, told)
             self._keep(bar)
             self._grow(1, bar, told)
         self.next_us = next_us
+        if self._left_out:
+            self._left_out = {start_us for start_us in self._left_out if start_us >= next_us}
 
     def add_final(self, level: int, bar: Bar, candle: Candle | None, told: list[Tick]) -> None:
         """A whole interval that somebody else added up, after those before it: a recorded one.
@@ -106,6 +129,7 @@ class Series:
     def doubt(self, from_us: int, to_us: int, told: list[Tick]) -> None:
         """Trades between two moments may be missing, as is known only now: what is final and was
         told whole is told again, as partial."""
+        self._pay(told)
         for start_us, bar in self._kept.items():
             if start_us <= to_us and from_us < start_us + SECOND_US:
                 self._doubt(0, bar, told)
@@ -233,10 +257,11 @@ class Series:
     def _missed(self, start_us: int, end_us: int) -> bool:
         """Whether trades between two moments may have been missed."""
         # No generator: it is asked of each candle that is told.
-        for outages in self.outages:  # noqa: SIM110
+        for outages in self.outages:
             if outages.touch(start_us, end_us):
                 return True
-        return False
+        left_out = self._left_out
+        return bool(left_out) and any(start_us <= one < end_us for one in left_out)
 
     def _parts(self, level: int) -> Iterator[Bar]:
         """What an interval's running candle is made of, in order."""
@@ -282,10 +307,18 @@ class Series:
         candle = bar.candle(final=True, correction=bar.version > 1)
         told.append(Tick(self._channels[level], candle))
 
+    def _pay(self, told: list[Tick]) -> None:
+        """What is owed comes before whatever is told of the same candles from now on."""
+        if self._owed:
+            told += self._owed
+            self._owed = []
+
     def _correct(self, start_us: int, deal: Deal, told: list[Tick]) -> None:
+        self._pay(told)
         second = self._kept.get(start_us)
         if second is None:
-            self.too_late += 1
+            self._too_late.trades += 1
+            self.doubt(deal.at_us, deal.at_us, told)
             return
         self._amend(0, second, deal, told)
         self._stand_on(second, told)

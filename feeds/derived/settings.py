@@ -15,6 +15,12 @@ class PriceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shows no spread is not certain."""
     age_max_ms: int = 10_000
     """A quote that is older does not vote."""
+    late_max_ms: int = 2_000
+    """How late a quote may come, by the venue's own time on it, and be new: that is the way, or
+    clocks that don't agree. What it is late beyond that counts as its age."""
+    rate_age_max_ms: int = 60_000
+    """The same as `age_max_ms` for what converts others (`conversions`): currencies that are worth
+    the same move seldom, and what stands is not sent again."""
     interval_ms: int = 50
     """At most one message of a pair in so long."""
     repeat_ms: int = 1_000
@@ -30,12 +36,15 @@ class CandleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How late a trade may come, by the venue's own clock, before its second is final."""
     ahead_max_ms: int = 2_000
     """How far a venue's clock may be ahead of ours to be believed."""
+    behind_max_ms: int = 5_000
+    """How far a venue may be behind another one that trades the pair, by their stamps, to be waited
+    for in candles of all venues together: what comes later corrects them."""
     running_ms: int = 1_000
     """Between two messages of a candle that is not final; a sixtieth of its interval, where that
     is longer, and a quarter of it, where that is shorter."""
     correctable_s: int = 30
-    """How many final seconds are kept to be corrected, at most 60: a trade that is later changes
-    nothing and is counted."""
+    """How many final seconds are kept to be corrected, at most 60: a trade that is later is only
+    counted, and longer intervals that lack it are partial."""
     flat_max: int = 600
     """Flat seconds in a row that are told at once, after a pause, and some more to a full minute;
     those before are left out."""

@@ -39,6 +39,8 @@ class Signals:
     def take(self, ticks: Iterable[Tick], now_us: int) -> list[Tick]:
         """What the models have to say after some candles."""
         told: list[Tick] = []
+        if not self._rows:
+            return told
         for tick in ticks:
             payload = tick.payload
             if isinstance(payload, Quote):

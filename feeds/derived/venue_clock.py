@@ -20,7 +20,7 @@ class VenueClock:
     def __init__(self, ahead_max_us: int) -> None:
         self._ahead_max_us = ahead_max_us
         self._ahead: int | None = None
-        """The most that a stamp was ahead of our clock: less by what the way takes."""
+        """The most that a stamp was ahead of our clock, however far: less by what the way takes."""
         self._ahead_before: int | None = None
         self._window_end_us = 0
         self._seen_us = 0
@@ -29,7 +29,7 @@ class VenueClock:
 
     def stamp(self, venue_us: int, received_us: int) -> None:
         """Something came that says when it was sent."""
-        ahead = min(venue_us - received_us, self._ahead_max_us)
+        ahead = venue_us - received_us
         if received_us >= self._window_end_us:
             self._window_end_us = received_us + _WINDOW_US
             self._ahead_before, self._ahead = self._ahead, ahead
@@ -38,12 +38,18 @@ class VenueClock:
         if venue_us > self._seen_us:
             self._seen_us = min(venue_us, received_us + self._ahead_max_us)
 
+    @property
+    def stamped_us(self) -> int | None:
+        """How far its stamps are ahead of our clock, believed or not; None: there were none."""
+        before = self._ahead_before
+        if self._ahead is None or before is None or before < self._ahead:
+            return self._ahead
+        return before
+
     def ahead_us(self) -> int:
         """How far it is ahead of ours; negative: behind, or slow to reach us."""
-        if self._ahead is None:
-            return 0
-        before = self._ahead_before
-        return self._ahead if before is None or before < self._ahead else before
+        ahead = self.stamped_us
+        return 0 if ahead is None else min(ahead, self._ahead_max_us)
 
     def now_us(self, now_us: int) -> int:
         """What time it is there: at least so late."""

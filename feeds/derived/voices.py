@@ -177,8 +177,9 @@ class Voices:
                 voice.withhold(candle_end_us(signal.id))
 
     def reference(self, candle: Candle) -> Reference | None:
-        """What a signal starts from now: the live price; where there never was a consolidated
-        price, the candle's close. None: nothing to start from."""
+        """What a signal starts from now: the live price; where nothing was ever said of one, as
+        nobody quotes the pair, the candle's close. None: nothing to start from; also where too few
+        venues quote it for a price: what is not enough for a price is not for a signal."""
         price = self.price
         if price is not None and price.state == "live" and price.price is not None:
             return Reference(f"price:agg:{self.symbol}", price.price, price.computed_us)

@@ -94,7 +94,8 @@ class Bookkeeper:
                 self._waiting.append(payload)
             elif isinstance(payload, Signal):
                 self._withhold([payload], "too many wait to be entered")
-        self._woken.set()
+        if self._waiting:
+            self._woken.set()
 
     @property
     def is_open(self) -> bool:
@@ -138,11 +139,12 @@ class Bookkeeper:
                 )
             except LedgerError as error:
                 self._tell_trouble(str(error))
+                self._withhold_waiting(str(error))
                 await asyncio.sleep(_OPEN_AGAIN_S)
                 continue
             try:
                 self._opened.set()
-                self._tell_trouble(None)
+                await self._look_for_an_end(self._ledger)
                 await self._keep(self._ledger)
             finally:
                 self._opened.clear()
@@ -173,13 +175,23 @@ class Bookkeeper:
             self._tell_trouble(str(error))
             self._withhold(placed, str(error))
             return
-        self._tell_trouble(None)
         self.entries += len(added)
         ticks = [tick_of(one) for one in added]
         self._bus.register([tick.channel for tick in ticks])
         self._bus.offer(ticks)
-        if any(isinstance(one, Signal) for one in added):
+        if self.trouble is None and any(isinstance(one, Signal) for one in added):
             self._end_incident()
+        await self._look_for_an_end(ledger)
+
+    async def _look_for_an_end(self, ledger: Ledger) -> None:
+        """Of trouble: it is over when something was written, not when there was nothing to be."""
+        if self.trouble is not None:
+            try:
+                await ledger.try_writing()
+            except LedgerError as error:
+                self._tell_trouble(str(error))
+            else:
+                self._tell_trouble(None)
 
     async def _placed(self, waiting: Sequence[Signal | Outcome]) -> list[Signal | Outcome]:
         """With the positions of their prices; a signal whose price nobody can find is withheld."""
@@ -210,6 +222,13 @@ class Bookkeeper:
             elif one.signal not in self._withheld_ids:
                 continue
             self.on_withheld(one)
+
+    def _withhold_waiting(self, why: str) -> None:
+        """The signals that came before it was known that there is no ledger: entered when there is
+        one again they would be told long after they were made."""
+        waiting = [*self._waiting]
+        self._waiting = deque(one for one in waiting if not isinstance(one, Signal))
+        self._withhold([one for one in waiting if isinstance(one, Signal)], why)
 
     async def _keep_records(self, ledger: Ledger) -> None:
         now_s = self._clock.monotonic_s()

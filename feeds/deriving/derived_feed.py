@@ -24,8 +24,10 @@ from feeds.derived.outcomes import Outcomes
 from feeds.derived.settings import DerivedSettings
 from feeds.derived.voices import interval
 from feeds.deriving.bookkeeper import Bookkeeper
+from feeds.deriving.clock_troubles import ClockTroubles
 from feeds.deriving.heard import Heard
 from feeds.deriving.teller import DerivedCounts, Teller
+from feeds.deriving.wall_clock import SetBackError, WallClock
 from feeds.feed import Bus
 from feeds.ledger.book import SEGMENT_BYTES_MAX
 from feeds.market import AGGREGATE, Channel, Clock, Outcome, Payload, Signal, Status, Tick, Trade
@@ -93,8 +95,10 @@ class DerivedFeed:
         self._bus = bus
         self._redis = redis
         self._clock = clock
+        self._wall_clock = WallClock(clock)
         self._loaded = asyncio.Event()
         self._heard = Heard()
+        self._clock_troubles = ClockTroubles(settings.candle.behind_max_ms * 1_000)
         self._others: OtherFeeds | None = None
         self._offered: set[str] = set()
         """Venues that were offered here since the derivations began."""
@@ -134,7 +138,10 @@ class DerivedFeed:
         one = self._status
         if one.state != "live":
             return Status(one.state, one.since_us, one.by, one.reason, now_us)
-        lacks: list[str] = []
+        lacks = [*self._clock_troubles.sentences]
+        set_back = self._wall_clock.lack(now_us)
+        if set_back is not None:
+            lacks.append(set_back)
         if self.books.trouble is not None:
             lacks.append(f"signals are not told: {self.books.trouble}")
         if self._others is not None and self._others.presence.passed_over:
@@ -200,7 +207,7 @@ class DerivedFeed:
                 await self._derive()
             except _OverrunError:
                 _log.error("derivations can't keep up; they begin again from what is published")
-            except _MovedError as error:
+            except (_MovedError, SetBackError) as error:
                 _log.warning("%s; derivations begin again from what is published", error)
             except Exception:
                 _log.exception("derivations failed; they begin again from what is published")
@@ -213,6 +220,8 @@ class DerivedFeed:
 
     async def _derive(self) -> None:
         self._is_deriving = True
+        self._wall_clock.begin()
+        self._heard.set_back(self._now_us())
         self._heard.overran = False
         self._offered = self._heard.venues()
         self._overheard.clear()
@@ -227,6 +236,7 @@ class DerivedFeed:
         while True:
             stop_if_cancelled()
             self._expect_all_heard()
+            self._wall_clock.expect_onward()
             if len(rows) < len(self._rows) and self._loaded.is_set():
                 rows = await self._complete(chain, rows)
             if not has_ledger and self.books.is_open:
@@ -241,7 +251,17 @@ class DerivedFeed:
             # Never ahead of what was not heard yet: nothing is to be final before its time.
             self._tell(chain.wake(self._heard.next_us or self._now_us()))
             self.counts.too_late = too_late_before + _too_late(chain)
+            self._look_at_clocks(chain)
             await self._rest(chain)
+
+    def _look_at_clocks(self, chain: Chain) -> None:
+        """Now and then: what the stamps of venues tell of them."""
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._clock_troubles.look_from_s:
+            for one in chain.derivations:
+                if isinstance(one, Candles):
+                    for sentence in self._clock_troubles.look(one.stamped_us(), now_s):
+                        _log.warning("%s", sentence)
 
     async def _restore(self, chain: Chain, rows: Sequence[Derived]) -> set[tuple[str, Trade]]:
         """Goes on from what is published; returns the trades in that, which may be heard again."""

@@ -23,6 +23,8 @@ class Heard:
 
     def add(self, now_us: int, ticks: Sequence[Tick]) -> None:
         """Never blocks."""
+        if self._batches and now_us < self._batches[-1][0]:
+            self.set_back(now_us)
         self._batches.append((now_us, ticks))
         self.ticks += len(ticks)
         if self.ticks > _TICKS_MAX:
@@ -36,6 +38,10 @@ class Heard:
             self.ticks -= len(ticks)
             ticks_max -= len(ticks)
             yield now_us, ticks
+
+    def set_back(self, now_us: int) -> None:
+        """The clock shows an earlier time than it did: what is here was heard by then."""
+        self._batches = deque((min(at_us, now_us), ticks) for at_us, ticks in self._batches)
 
     def forget_before(self, at_us: int) -> None:
         while self._batches and self._batches[0][0] < at_us:

@@ -19,7 +19,7 @@ class DerivedCounts:
         self.told: Counter[str] = Counter()
         """Messages, by kind."""
         self.restarts = 0
-        """Times that the derivations began again, by a fault of theirs or as they were too slow."""
+        """Times that the derivations began again: a fault, too slow, or the clock set back."""
         self.too_late = 0
         """Trades that came too late even to correct a candle."""
 

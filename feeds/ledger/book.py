@@ -129,6 +129,11 @@ class Book:
             self._owed = _owed_of(wanted)[:_OWED_MAX]
             raise
 
+    def try_writing(self) -> None:
+        """See `Ledger.try_writing`. Raises LedgerError."""
+        with told_as_ledger_errors(self._path):
+            self._table.try_writing()
+
     def recent(self, limit: int) -> list[Signal | Outcome]:
         """See `Ledger.recent`. Raises LedgerError."""
         with told_as_ledger_errors(self._path):

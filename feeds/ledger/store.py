@@ -66,6 +66,11 @@ class Ledger:
         """
         return await self._run(lambda: self._book.append(entries))
 
+    async def try_writing(self) -> None:
+        """Whether there is room for what comes, though nothing is to be appended now. Raises
+        LedgerError: there is not."""
+        await self._run(self._book.try_writing)
+
     async def open_signals(self) -> list[Signal]:
         """Those without an outcome, oldest first."""
         return await self._run(lambda: list(self._book.open_signals))

@@ -52,6 +52,9 @@ _DEFINITIONS: Final = {1: {*_ENTRIES}, LAYOUT: _WITH_STATES, _LAYOUT_TAKEN: _WIT
 _WAL_BYTES_MAX: Final = 16 * 1024 * 1024
 """A longer WAL, as a reader that takes its time leaves one, is cut to that as soon as it is gone.
 SQLite moves it into the file every 1,000 pages."""
+_CACHE_KIB: Final = 256
+_TRIAL_BYTES: Final = 2 * _CACHE_KIB * 1024
+"""More than the cache holds: half of it goes to the WAL before anything is committed."""
 _BUSY_LIMIT_S: Final = 2.0
 _FAULTS_MAX: Final = 10
 
@@ -124,8 +127,8 @@ class Table:
         self._set("synchronous = FULL")
         # What is freed becomes zeros: `pages` then finds a byte that was changed there.
         self._set("secure_delete = ON")
-        # KiB: full within a minute; the default of 2 MiB fills for six.
-        self._set("cache_size = -256")
+        # Full within a minute; the default of 2 MiB fills for six.
+        self._set(f"cache_size = -{_CACHE_KIB}")
         self._set(f"journal_size_limit = {_WAL_BYTES_MAX}")
 
     def create(self, first: Entry, before: KeptState | None = None) -> None:
@@ -151,6 +154,20 @@ class Table:
                 )
                 self._insert_state(state)
             self._insert(entries)
+
+    def try_writing(self) -> None:
+        """Writes as much as entries of minutes have, and takes it back; its room in the WAL is
+        theirs then."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            self._connection.execute(
+                f"INSERT INTO entries ({_COLUMNS}) "  # noqa: S608 - a constant
+                "VALUES (?, 0, 'trial', NULL, zeroblob(?), '', '')",
+                (self.last + 1, _TRIAL_BYTES),
+            )
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
 
     def take_states(self) -> None:
         """A file of layout 1 becomes one of this; its entries stay as they are."""

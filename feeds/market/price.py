@@ -20,13 +20,16 @@ class Vote(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     half_spread: str | None = msgspec.field(name="half", default=None)
     """Negative where bid and ask are crossed."""
     age_ms: int | None = None
-    """Since its quote was received, milliseconds."""
+    """Since its quote was received, milliseconds; where that was late by the venue's own time on
+    it, with what it was late by."""
     symbol: str | None = msgspec.field(name="of", default=None)
     """What it trades, where that is not the pair itself: `BTC-USDT`."""
     via: str | None = None
     """The channel by which its price was converted: `price:agg:USDT-USD`."""
     rate: str | None = None
     """That channel's price then."""
+    rate_age_ms: int | None = None
+    """That of the oldest quote that made it."""
 
 
 class Price(msgspec.Struct, frozen=True, omit_defaults=True):

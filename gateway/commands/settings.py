@@ -67,8 +67,40 @@ _MAY_BE_ZERO: Final = (
     "derived.price.floor_ppm",
     "derived.candle.lateness_ms",
     "derived.candle.ahead_max_ms",
+    "derived.candle.behind_max_ms",
     "derived.candle.correctable_s",
 )
+
+_AT_LEAST: Final = {
+    # A lease is renewed four times in it, by a Redis that may need a moment to answer.
+    "publisher.lease_s": 0.5,
+    # Shorter than any answer takes: nothing would ever be had in time.
+    "publisher.answer_limit_s": 0.1,
+    "connection.open_limit_s": 0.1,
+    "connection.send_limit_s": 0.1,
+    "gateway.auth_limit_s": 0.1,
+    "gateway.bus_answer_limit_s": 0.1,
+    "gateway.pong_limit_s": 0.5,
+    # A second passes between two signs of life.
+    "gateway.bus_silence_limit_s": 1.5,
+    "gateway.feed_silence_limit_s": 1.5,
+    # So often something is sent or asked for: a flood to a venue, to clients, to who issues tokens.
+    "connection.backoff_first_s": 0.05,
+    "connection.backoff_max_s": 1.0,
+    "connection.steady_after_s": 1.0,
+    "connection.keepalive_s": 1.0,
+    "connection.data_silence_limit_s": 1.0,
+    "gateway.heartbeat_ms": 100,
+    "gateway.ping_interval_s": 0.5,
+    "gateway.key_cache_s": 0.1,
+    "gateway.usage_interval_s": 0.1,
+    "token.refresh_s": 1.0,
+    "token.keys_age_max_s": 1.0,
+    # Every client is behind for a moment now and then.
+    "gateway.outbox_age_max_s": 0.1,
+    "gateway.slow_limit_s": 0.1,
+}
+"""Durations with which nothing could work if they were shorter."""
 
 
 def settings_from(
@@ -184,6 +216,7 @@ def _checks() -> dict[str, Check]:
     checks |= {
         "admin.port": partial(_between, 0, _PORT_MAX - _WORKERS_MAX),
         **dict.fromkeys(_MAY_BE_ZERO, _any),
+        **{key: partial(_at_least, least) for key, least in _AT_LEAST.items()},
         "derived.outcome.cost_bps": partial(_between, 0, _COST_BPS_MAX),
         "gateway.origins": partial(_each, check_origin),
         "gateway.trusted_proxies": partial(_each, check_proxy),
@@ -212,6 +245,11 @@ def _any(value: object) -> None:
 def _positive(number: float) -> None:
     if not (math.isfinite(number) and number > 0):
         raise ValueError(f"must be more than 0, is {number}")
+
+
+def _at_least(least: float, number: float) -> None:
+    if not (math.isfinite(number) and number >= least):
+        raise ValueError(f"must be at least {least:g}, is {number}")
 
 
 def _between(least: int, most: int, number: float) -> None:

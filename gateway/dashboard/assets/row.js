@@ -183,7 +183,9 @@ export class Row {
     if (price === undefined) return;
     const votes = price.venues ?? [];
     write(this.spread, price.conf === undefined ? "–" : `± ${rough(price.conf)}`);
-    write(this.venues, `${votes.filter((vote) => vote.in).length}/${votes.length}`);
+    const counted = votes.filter((vote) => vote.in).length;
+    const isPriced = price.px !== undefined;
+    write(this.venues, isPriced ? `${counted}/${votes.length}` : `${counted} of ${price.min ?? "?"}`);
     write(
       this.age,
       price.rx === undefined ? "–" : duration(Math.max(0, serverMs - price.rx / 1_000)),

@@ -39,7 +39,8 @@ export class Votes {
     const votes = price.venues.slice(0, VENUES_MAX);
     const oldest = duration(price.age_max_ms);
     const least = `at least ${price.min} of ${votes.length}`;
-    write(this.summary, `${price.method}, ${least}, none older than ${oldest}`);
+    const rule = `${price.method}, ${least}, none older than ${oldest}`;
+    write(this.summary, price.px === undefined ? `no price: ${price.why ?? price.state}` : rule);
     for (const vote of votes) this.#paintVote(vote, price);
     for (const [name, row] of this.#rows) {
       if (votes.some((vote) => nameOf(vote) === name)) continue;
