@@ -25,7 +25,7 @@ help:
 	@echo 'make fuzz     a million inputs of each kind; ARGS="json --inputs 10000"'
 	@echo 'make simulate 10,000 seeded simulations of the core; SEEDS=500'
 	@echo 'make chaos    random faults on real processes; FAULTS=100 SEED=1'
-	@echo 'make soak     five minutes of warm-up, then ten of comings and goings; MINUTES=10'
+	@echo 'make soak     forty minutes of warm-up, then ten of comings and goings; MINUTES=10'
 	@echo 'make format   ruff: put the code into its format'
 	@echo 'make lock     compile requirements*.lock from pyproject.toml; UPGRADE=--upgrade'
 	@echo 'make clean    remove the environment and all caches (API keys in .tickgate stay)'

@@ -2,7 +2,7 @@
 
 `tickgate feeds` (sim) and `tickgate gateway`: clients that stay and change their subscriptions and
 rates; clients that come, subscribe, listen for a few seconds and leave, one in four without a
-goodbye. First a warm-up of five minutes, until all that has a bound has reached it; models speak
+goodbye. First a warm-up of forty minutes, until all that has a bound has reached it; models speak
 after two or three minutes here instead of six, as they are told to wait for less. Then, for
 `--seconds`, each process' RSS: how fast it grows, and to what that can be told (`bench.growth`).
 Where the limit lies within that, a longer run has to tell: `make soak MINUTES=60`; a machine that
@@ -43,10 +43,12 @@ _SYMBOLS: Final = 40
 _TICKS_PER_S: Final = 400.0
 _LOOK_EVERY_S: Final = 1.0
 _LOOKS: Final = 5
-_WARM_UP_S: Final = 300.0
+_WARM_UP_S: Final = 2_400.0
 """What has a bound and fills up to it: histories and pools of connections within seconds; what is
 remembered of 16,384 numbers within two minutes; the ledger's pages in memory, by how many SQLite
-keeps; the models' 120 to 170 candles, and then what each has said, within four."""
+keeps; the models' 120 to 170 candles, and then what each has said, within ten. The last are the
+10,000 outcomes that grades know as counted: five a second here, 190 bytes each, which alone is
+2 to 3 %/h of the feeds' RSS for half an hour (a census of a running process, 2026-11-22)."""
 _SOON_HEARD: Final = {
     "TICKGATE_DERIVED_SIGNAL_ANOMALY_HISTORY": "120",
     "TICKGATE_DERIVED_SIGNAL_LEARNED_EXAMPLES": "100",
