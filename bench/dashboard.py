@@ -27,7 +27,7 @@ _WARM_UP_S: Final = 5.0
 _DIRECTORY_S: Final = 2.0
 """A gateway reads again what there is every second."""
 _BROWSER_START_S: Final = 2.0
-_FIRST_PRICE_LIMIT_S: Final = 30.0
+_FIRST_PRICE_LIMIT_S: Final = 60.0
 _WATCH: Final = """
 globalThis.seen = { longest: 0, tasks: 0, frames: 0, firstPrice: null, sockets: 0 };
 new PerformanceObserver((list) => {

@@ -13,7 +13,7 @@ from bench.cpu import pinned
 from gateway.commands.greeting import answers_ready
 
 REPOSITORY: Final = Path(__file__).resolve().parents[1]
-START_LIMIT_S: Final = 20.0
+START_LIMIT_S: Final = 60.0
 
 
 def environment(redis_url: str, *, ticks_per_s: float, symbols: int, seed: int) -> dict[str, str]:

@@ -213,8 +213,9 @@ class SimFeed:
 
     async def run(self) -> None:
         clock = self._clock
-        start_s = clock.monotonic_s()
+        # In this order, and the other one below: whatever comes between, no stamp is in the future.
         start_us = self._since_us = clock.now_ns() // 1_000
+        start_s = clock.monotonic_s()
         schedule = Schedule(self._settings.ticks_per_s, start_s, self._settings)
         while True:
             now_s = clock.monotonic_s()

@@ -67,7 +67,7 @@ async def gateway(
     redis_url: str, settings: GatewaySettings | None = None, port: int = 0
 ) -> AsyncIterator[int]:
     """A gateway in this process; its port."""
-    async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         with listening_socket(HOST, port) as bound:
             server = uvicorn.Server(configured(settings or GatewaySettings(), redis_url))
             serving = group.create_task(server.serve(sockets=[bound]))

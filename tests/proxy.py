@@ -61,8 +61,9 @@ class Proxy:
         """Whether new connections are ended at once."""
         self.open: set[asyncio.StreamWriter] = set()
         """Both ends of every connection that there is."""
+        self.target = target
+        """Where connections lead from now on."""
         self._group = group
-        self._target = target
 
     @property
     def connections(self) -> int:
@@ -95,6 +96,11 @@ class Proxy:
             writer.transport.abort()
             return
         ends = {writer, far_writer}
+        if self.is_refusing:
+            # Since a moment ago: what was cut then did not know of this one.
+            for end in ends:
+                end.transport.abort()
+            return
         self.open |= ends
         try:
             async with asyncio.TaskGroup() as group:
@@ -111,9 +117,9 @@ class Proxy:
                 end.transport.abort()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        if isinstance(self._target, Path):
-            return await asyncio.open_unix_connection(self._target)
-        return await asyncio.open_connection("127.0.0.1", self._target)
+        if isinstance(self.target, Path):
+            return await asyncio.open_unix_connection(self.target)
+        return await asyncio.open_connection("127.0.0.1", self.target)
 
 
 @contextlib.asynccontextmanager

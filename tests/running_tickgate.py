@@ -91,10 +91,12 @@ class RunningTickgate:
     def pids(self) -> dict[str, list[int]]:
         """The processes below ours: redis-server, feeds, gateway."""
         found: dict[str, list[int]] = {}
+        # One that has just begun still has ours, and one that ends has none any more, or is gone.
+        of_none = ([], _command(self.process.pid))
         for pid in _children(self.process.pid):
-            command = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-            name = next((n for n in ("feeds", "gateway") if n in command), "Redis")
-            found.setdefault(name, []).append(pid)
+            if (command := _command(pid)) not in of_none:
+                name = next((n for n in ("feeds", "gateway") if n in command), "Redis")
+                found.setdefault(name, []).append(pid)
         return found
 
     def all_pids(self) -> list[int]:
@@ -197,6 +199,13 @@ async def tickgate_run(
 def _kill(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         process.kill()
+
+
+def _command(pid: int) -> list[str]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")[:-1]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 def _children(pid: int) -> list[int]:

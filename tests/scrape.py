@@ -40,7 +40,7 @@ async def get(url: str, headers: dict[str, str] | None = None) -> tuple[int, str
     parts = urlsplit(url)
 
     def ask() -> tuple[int, str]:
-        connection = HTTPConnection(parts.netloc, timeout=10)
+        connection = HTTPConnection(parts.netloc, timeout=20)
         try:
             connection.request("GET", parts.path, headers=headers or {})
             response = connection.getresponse()

@@ -42,7 +42,7 @@ async def asked(
     """The answer; its body is a text where it is no JSON."""
 
     def ask() -> Answer:
-        connection = HTTPConnection("127.0.0.1", port, timeout=10)
+        connection = HTTPConnection("127.0.0.1", port, timeout=20)
         try:
             connection.request(method, path, body, headers)
             response = connection.getresponse()

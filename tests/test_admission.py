@@ -20,7 +20,8 @@ from tests.conftest import RedisServer
 from tests.manual_clock import ManualClock
 from tests.token_issuer import ISSUER, claims_at, jwks, rsa_jwk, signed
 
-FAILURES = 10
+FAILURES = 4
+"""So few that Redis' own clock forgives none of them while a test counts: each takes 15 s."""
 HERE = "192.0.2.7"
 WRONG = "tg_aaaaaaaa_" + "A" * 43
 
@@ -118,7 +119,7 @@ async def test_any_other_text_is_refused(door: Admission, shown: str) -> None:
     assert refused.headers["WWW-Authenticate"] == "Bearer"
 
 
-async def test_ten_wrong_keys_a_minute_are_borne_from_one_address(
+async def test_so_many_wrong_keys_a_minute_are_borne_from_one_address(
     door: Admission, store: KeyStore
 ) -> None:
     _, key = await store.create("bot", "pro")
@@ -126,7 +127,7 @@ async def test_ten_wrong_keys_a_minute_are_borne_from_one_address(
     assert statuses == [401] * FAILURES + [429] * 5
     refused = await refusal(door, key)
     assert refused.status == 429, "not even a right one is looked at"
-    assert 1 <= int(refused.headers["Retry-After"]) <= 6
+    assert 1 <= int(refused.headers["Retry-After"]) <= 60 / FAILURES
     assert await door.holder_of_key(key, "192.0.2.8"), "others are not its business"
 
 
@@ -142,7 +143,7 @@ async def test_patience_comes_back_with_time(
     _, key = await store.create("bot", "pro")
     for _ in range(FAILURES + 1):
         await refusal(door, WRONG)
-    clock.advance(6)
+    clock.advance(60 / FAILURES)
     assert await door.holder_of_key(key, HERE)
 
 
@@ -238,7 +239,7 @@ async def test_redis_keeps_a_ticket_for_thirty_seconds_and_only_its_hash(
 ) -> None:
     ticket = await tickets.sell(Holder("aaaaaaaa", "pro"))
     (place,) = await redis.keys("tickgate:ticket:*")
-    assert LIFE_MS - 5_000 < await redis.pttl(place) <= LIFE_MS
+    assert LIFE_MS / 2 < await redis.pttl(place) <= LIFE_MS
     assert ticket.encode() not in place + await redis.get(place)
 
 

@@ -83,7 +83,7 @@ async def test_what_is_said_is_as_it_says(
         for op in ("list", "ping", "usage", "unknown"):
             await client.ask(op)
         await client.say({"op": "nameless"})
-        nameless = await client.hear_until(lambda told: told["type"] == "error")
+        nameless = await client.hear_until(lambda told: told.get("type") == "error")
         assert nameless["id"] is None
         await publish([*trades(4, 4), *quote("2")])
         await client.hear_until(lambda told: told.get("id") == "4" and "px" in told)

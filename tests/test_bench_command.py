@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import fcntl
 import os
+import re
 import signal
 import struct
 import termios
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from redis.asyncio import Redis
 
 from feeds.market import SystemClock
@@ -19,20 +21,32 @@ from gateway.access.key_store import KeyStore
 from gateway.fanout.frames import frame
 from gateway.fanout.session import Session
 from gateway.measure.report import Report
-from gateway.serve import listening_socket
 from tests.client_gateway import Publisher
 from tests.gateway_server import GatewayServer
+from tests.kept_port import kept_port
 from tests.running_tickgate import COMMAND, environment, run_to_end, tickgate_run
 from tests.until import until
 
 TRADES = "trade:sim:BTC-USD"
+LISTENS = rb"\d s left"
+COUNTS = rb"[1-9][\d,]* messages"
 
 
 class Benching:
-    """A `tickgate bench` that runs."""
+    """A `tickgate bench` that runs; `terminal`: ours, of what it draws."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, terminal: int = -1) -> None:
         self.process = process
+        self._terminal = terminal
+
+    async def draws(self, pattern: bytes) -> None:
+        """Returns once it has shown that."""
+        await asyncio.to_thread(read_until, self._terminal, pattern)
+
+    async def stopped(self) -> tuple[int | None, Report]:
+        """By Ctrl-C. What was written to its sockets before, it hears before it reports."""
+        self.process.send_signal(signal.SIGINT)
+        return await self.reported()
 
     async def ended(self) -> tuple[int | None, str, str]:
         """Its status, what it printed and its complaint."""
@@ -66,6 +80,21 @@ async def benching(
 
 
 @contextlib.asynccontextmanager
+async def drawing(
+    gateway: GatewayServer, tmp_path: Path, *arguments: str
+) -> AsyncIterator[Benching]:
+    """One that shows its progress, and goes on until it is stopped."""
+    ours, theirs = os.openpty()
+    words = ("--seconds", "600", *arguments)
+    try:
+        async with benching(gateway.url, gateway.key, tmp_path, *words, stderr=theirs) as bench:
+            os.close(theirs)
+            yield Benching(bench.process, ours)
+    finally:
+        os.close(ours)
+
+
+@contextlib.asynccontextmanager
 async def publishing(redis: Redis, name: str = TRADES) -> AsyncIterator[Publisher]:
     """A trade every few milliseconds, until the end; the first one is there at the start."""
     publisher = Publisher(redis)
@@ -86,11 +115,20 @@ async def publishing(redis: Redis, name: str = TRADES) -> AsyncIterator[Publishe
             is_enough.set()  # A cancellation is swallowed by redis-py on Python 3.11.
 
 
-def read_until(terminal: int, wanted: bytes) -> None:
+def read_until(terminal: int, pattern: bytes) -> None:
     """What a program draws there, until it says that."""
     drawn = b""
-    while wanted not in drawn:
+    while re.search(pattern, drawn) is None:
         drawn += os.read(terminal, 65_536)
+
+
+def read_on(terminal: int) -> bytes:
+    """All that a program draws there, to its end: it waits where nobody reads."""
+    drawn = b""
+    with contextlib.suppress(OSError):  # Linux's word for the end.
+        while more := os.read(terminal, 65_536):
+            drawn += more
+    return drawn
 
 
 def trade(seq: int) -> bytes:
@@ -107,19 +145,14 @@ async def the_session(gateway: GatewayServer) -> Session:
 async def test_a_calm_run_reports_rates_hops_and_clock(
     gateway: GatewayServer, redis: Redis, tmp_path: Path
 ) -> None:
-    async with (
-        publishing(redis),
-        benching(
-            gateway.url, gateway.key, tmp_path, "--seconds", "0.5", "--connections", "3"
-        ) as bench,
-    ):
-        status, report = await bench.reported()
+    async with publishing(redis), drawing(gateway, tmp_path, "--connections", "3") as bench:
+        await bench.draws(COUNTS)
+        status, report = await bench.stopped()
     assert status == 0
     assert (report.channels, report.channels_heard, len(report.connections)) == (1, 1, 3)
     assert report.asked_channels == ["trade:sim:*"]
-    assert report.messages == sum(
-        round(row.messages_per_s * report.seconds) for row in report.connections
-    )
+    rates = [row.messages_per_s for row in report.connections]
+    assert report.messages_per_s == pytest.approx(sum(rates), abs=0.21)  # To a tenth each.
     client = next(hop for hop in report.hops if hop.name == "client")
     assert client.delays.count == report.messages > 0
     assert report.clock.is_one_clock
@@ -132,13 +165,12 @@ async def test_a_hole_in_silence_is_named_and_fails(
     gateway: GatewayServer, redis: Redis, tmp_path: Path
 ) -> None:
     await Publisher(redis).trades(TRADES, "1")
-    async with benching(
-        gateway.url, gateway.key, tmp_path, "--seconds", "0.5", "--channels", TRADES
-    ) as bench:
+    async with drawing(gateway, tmp_path, "--channels", TRADES) as bench:
         session = await the_session(gateway)
         # As a gateway with a fault would: from 1 to 5, and not a word of what lies between.
         session.sink.write(trade(5))
-        status, report = await bench.reported()
+        await bench.draws(LISTENS)
+        status, report = await bench.stopped()
     assert status == 1
     assert (report.faults.holes, report.faults.lost_in_silence) == (1, 3)
     assert report.faults.named == [f"{TRADES}: hole, 2 to 4 did not come and no gap said so"]
@@ -146,13 +178,12 @@ async def test_a_hole_in_silence_is_named_and_fails(
 
 async def test_disorder_fails(gateway: GatewayServer, redis: Redis, tmp_path: Path) -> None:
     await Publisher(redis).trades(TRADES, "1")
-    async with benching(
-        gateway.url, gateway.key, tmp_path, "--seconds", "0.5", "--channels", TRADES
-    ) as bench:
+    async with drawing(gateway, tmp_path, "--channels", TRADES) as bench:
         session = await the_session(gateway)
         for seq in (2, 3, 2):
             session.sink.write(trade(seq))
-        status, report = await bench.reported()
+        await bench.draws(LISTENS)
+        status, report = await bench.stopped()
     assert (status, report.faults.out_of_order, report.faults.holes) == (1, 1, 0)
 
 
@@ -161,12 +192,14 @@ async def test_an_announced_gap_is_shown_and_is_no_failure(
 ) -> None:
     publisher = Publisher(redis)
     await publisher.trades(TRADES, "1")
-    async with benching(
-        gateway.url, gateway.key, tmp_path, "--seconds", "0.5", "--channels", TRADES
-    ) as bench:
+    async with drawing(gateway, tmp_path, "--channels", TRADES) as bench:
         await the_session(gateway)
-        await publisher.trades(TRADES, "2", missing="venue:3")
-        status, report = await bench.reported()
+        async with gateway.client() as another:
+            await another.subscribe(TRADES)
+            await publisher.trades(TRADES, "2", missing="venue:3")
+            await another.data(1)
+        await bench.draws(LISTENS)
+        status, report = await bench.stopped()
     assert (status, report.faults.gaps, report.faults.missed) == (0, 1, 3)
     assert report.faults.named == [f"{TRADES}: gap, 2 to 4 will not come, by venue"]
 
@@ -179,12 +212,12 @@ async def test_on_a_terminal_it_shows_progress_and_a_table(
     async with (
         publishing(redis),
         benching(
-            gateway.url, gateway.key, tmp_path, "--seconds", "1", stdout=theirs, stderr=theirs
+            gateway.url, gateway.key, tmp_path, "--seconds", "3", stdout=theirs, stderr=theirs
         ) as bench,
     ):
         os.close(theirs)
+        drawn = (await asyncio.to_thread(read_on, ours)).decode()
         status, _, _ = await bench.ended()
-    drawn = os.read(ours, 1_000_000).decode()
     os.close(ours)
     assert status == 0
     assert "s left" in drawn
@@ -195,17 +228,9 @@ async def test_on_a_terminal_it_shows_progress_and_a_table(
 async def test_ctrl_c_ends_it_early_with_what_was_measured(
     gateway: GatewayServer, redis: Redis, tmp_path: Path
 ) -> None:
-    ours, theirs = os.openpty()
-    async with (
-        publishing(redis),
-        benching(gateway.url, gateway.key, tmp_path, "--seconds", "600", stderr=theirs) as bench,
-    ):
-        os.close(theirs)
-        await asyncio.to_thread(read_until, ours, b"s left")
-        bench.process.send_signal(signal.SIGINT)
-        status, out, _ = await bench.ended()
-    os.close(ours)
-    report = msgspec.json.decode(out, type=Report)
+    async with publishing(redis), drawing(gateway, tmp_path) as bench:
+        await bench.draws(COUNTS)
+        status, report = await bench.stopped()
     assert status == 0
     assert report.seconds < 600
     assert report.messages > 0
@@ -232,17 +257,10 @@ async def test_a_connection_that_ends_is_told_and_fails(
     gateway: GatewayServer, redis: Redis, tmp_path: Path
 ) -> None:
     assert gateway.record is not None
-    ours, theirs = os.openpty()
-    async with (
-        publishing(redis),
-        benching(gateway.url, gateway.key, tmp_path, "--seconds", "600", stderr=theirs) as bench,
-    ):
-        os.close(theirs)
-        await asyncio.to_thread(read_until, ours, b"s left")
+    async with publishing(redis), drawing(gateway, tmp_path) as bench:
+        await bench.draws(COUNTS)
         await KeyStore(redis, SystemClock()).revoke(gateway.record.id)
-        status, out, _ = await bench.ended()
-    os.close(ours)
-    report = msgspec.json.decode(out, type=Report)
+        status, report = await bench.reported()
     assert status == 1
     assert report.messages > 0
     assert ["(4003)" in told for told in report.ended] == [True]
@@ -308,16 +326,16 @@ async def test_without_a_key_it_says_how_to_get_one(tmp_path: Path) -> None:
 
 
 async def test_nothing_listening_is_one_line(tmp_path: Path) -> None:
-    with listening_socket("127.0.0.1", 0) as bound:
-        port = bound.getsockname()[1]
-    told = await run_to_end("bench", f"http://127.0.0.1:{port}", "--key", "k", data_dir=tmp_path)
+    with kept_port() as port:
+        url = f"http://127.0.0.1:{port}"
+        told = await run_to_end("bench", url, "--key", "k", data_dir=tmp_path)
     assert told == (1, "", f"tickgate: no gateway at 127.0.0.1:{port}: connection refused\n")
 
 
 async def test_without_a_url_it_finds_the_running_tickgate(tmp_path: Path) -> None:
     async with tickgate_run(tmp_path) as tickgate:
         status, out, complaint = await run_to_end(
-            *("bench", "--seconds", "1"), data_dir=tmp_path, TICKGATE_KEY=tickgate.key
+            *("bench", "--seconds", "3"), data_dir=tmp_path, TICKGATE_KEY=tickgate.key
         )
     assert (status, complaint) == (0, "")
     report = msgspec.json.decode(out, type=Report)

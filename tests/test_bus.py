@@ -90,9 +90,9 @@ def test_seq_is_contiguous_over_calls_of_any_size(program: Program) -> None:
 def test_what_is_published_is_what_is_kept_and_in_the_same_order(program: Program) -> None:
     with program.redis.pubsub(ignore_subscribe_messages=True) as pubsub:
         pubsub.subscribe(f"tickgate:{{{BTC}}}")
-        assert pubsub.get_message(timeout=5) is None
+        assert pubsub.get_message(timeout=20) is None
         program.publish(*payloads(50))
-        heard = [pubsub.get_message(timeout=5)["data"] for _ in range(50)]
+        heard = [pubsub.get_message(timeout=20)["data"] for _ in range(50)]
     assert [Publication.decode(message) for message in heard] == program.log()
 
 

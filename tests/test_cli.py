@@ -207,7 +207,7 @@ async def test_a_recording_is_whole_when_record_has_ended(tmp_path: Path) -> Non
     async with VenueServer() as venue, asyncio.TaskGroup() as group:
         recording = group.create_task(
             run_to_end(
-                *("record", "binance", "--seconds", "2", "-o", "binance.jsonl.gz"),
+                *("record", "binance", "--seconds", "5", "-o", "binance.jsonl.gz"),
                 data_dir=tmp_path,
                 TICKGATE_VENUE_BINANCE_URL=venue.url,
             )
@@ -224,7 +224,7 @@ async def test_a_recording_is_whole_when_record_has_ended(tmp_path: Path) -> Non
 
 async def test_a_record_of_a_venue_that_cant_be_reached_says_so(tmp_path: Path) -> None:
     status, _, said = await run_to_end(
-        *("record", "kraken", "--seconds", "0.5", "-o", "kraken.jsonl"),
+        *("record", "kraken", "--seconds", "3", "-o", "kraken.jsonl"),
         data_dir=tmp_path,
         TICKGATE_VENUE_KRAKEN_URL="ws://127.0.0.1:1",
     )

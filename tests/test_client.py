@@ -23,7 +23,6 @@ from gateway.client import (
     connect,
 )
 from gateway.protocol import EncodingName
-from gateway.serve import listening_socket
 from gateway.settings import GatewaySettings
 from tests.client_gateway import HOST, Publisher, gateway
 from tests.client_streams import (
@@ -34,6 +33,7 @@ from tests.client_streams import (
     read,
 )
 from tests.conftest import in_one_task
+from tests.kept_port import kept_port
 from tests.proxy import Proxy
 
 
@@ -82,11 +82,11 @@ async def test_a_wrong_key_is_refused(network: Proxy, key: str) -> None:
 
 
 async def test_nothing_listening_is_told_with_the_place() -> None:
-    with listening_socket(HOST, 0) as bound:
-        port = bound.getsockname()[1]
-    with pytest.raises(UnreachableError, match=f"no gateway at {HOST}:{port}: connection refused"):
-        async with connected(port, "tg_any"):
-            pass
+    with kept_port() as port:
+        place = f"{HOST}:{port}"
+        with pytest.raises(UnreachableError, match=f"no gateway at {place}: connection refused"):
+            async with connect(f"ws://{place}/v1/stream", "tg_any"):
+                pass
 
 
 async def test_an_address_that_is_none_is_told() -> None:

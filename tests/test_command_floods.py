@@ -21,7 +21,8 @@ PLANS_HERE = PLANS | {
         PLANS["free"], name="three", commands_per_s=0.01, commands_burst=3
     )
 }
-REFUSED_MAX = 8
+REFUSED_MAX = 4
+"""So few that none is forgiven while a test counts: each takes 15 s."""
 
 
 @pytest.fixture

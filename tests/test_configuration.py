@@ -5,7 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from gateway.commands.settings import Settings, environment_with, settings_from
+from gateway.commands.settings import _AT_LEAST, Settings, environment_with, settings_from
 from gateway.configuration import SettingsError, load
 from gateway.setting import settings_of
 
@@ -225,6 +225,12 @@ def test_what_kubernetes_tells_of_a_service_named_tickgate_is_no_setting() -> No
         ({"TICKGATE_GATEWAY_PORT": "65536"}, "gateway.port: must be from 0 to 65535, is 65536"),
         ({"TICKGATE_GATEWAY_WORKERS": "0"}, "gateway.workers: must be from 1 to 64, is 0"),
         ({"TICKGATE_SIM_TICKS_PER_S": "nan"}, "sim.ticks_per_s: must be more than 0, is nan"),
+        (
+            {"TICKGATE_PUBLISHER_LEASE_S": "0.0001"},
+            "publisher.lease_s: must be at least 0.5, is 0.0001",
+        ),
+        ({"TICKGATE_CONNECTION_KEEPALIVE_S": "inf"}, "connection.keepalive_s: must be at least 1"),
+        ({"TICKGATE_GATEWAY_HEARTBEAT_MS": "1"}, "gateway.heartbeat_ms: must be at least 100"),
         ({"TICKGATE_VENUES": "sim,krakn"}, "there is no venue krakn; did you mean kraken?"),
         ({"TICKGATE_VENUE_KRAKN_URL": "ws://x"}, "venue.krakn.url: there is no venue krakn"),
         ({"REDIS_URL": "http://x"}, "redis_url: is not the URL of a Redis"),
@@ -237,6 +243,11 @@ def test_values_out_of_range_are_refused_at_the_start(environ: dict[str, str], s
     assert said in str(caught.value)
     assert next(iter(environ)) in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_what_is_asked_of_durations_is_asked_of_settings_that_there_are() -> None:
+    defaults = {setting.key: setting.default for setting in settings_of(Settings)}
+    assert all(defaults[key] >= least for key, least in _AT_LEAST.items())
 
 
 def test_a_child_process_has_the_same_settings_whatever_else_is_set() -> None:

@@ -8,6 +8,7 @@ import asyncio
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ from gateway.processes.supervisor import STOP_LIMIT_S
 from gateway.setting import settings_of
 from gateway.settings import GatewaySettings
 from tests.gateway_server import GatewayServer
+from tests.until_answer import until_answer
 
 yaml = pytest.importorskip("yaml", reason="NO PyYAML HERE: deploy/ is not tried")
 
@@ -128,19 +130,35 @@ async def checked(port: int) -> tuple[int | None, str]:
 
 
 async def test_the_image_is_healthy_while_its_gateway_is_alive(gateway: GatewayServer) -> None:
-    assert await checked(gateway.port) == (0, "")
+    async def is_healthy() -> bool:
+        return await checked(gateway.port) == (0, "")
+
+    # As a container is: one answer that took too long is none yet.
+    await until_answer(is_healthy)
 
 
-async def test_the_image_is_not_healthy_where_nothing_or_something_else_answers() -> None:
-    def other(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def test_the_image_is_not_healthy_where_something_else_answers() -> None:
+    async def other(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
         writer.write(b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
         writer.close()
 
     async with await asyncio.start_server(other, "127.0.0.1", 0) as server:
         port = int(server.sockets[0].getsockname()[1])
-        status, told = await checked(port)
-        assert (status, told.strip()) == (1, f"/healthz of port {port}: 503")
-    status, told = await checked(port)
+
+        async def is_told() -> bool:
+            status, told = await checked(port)
+            assert status == 1
+            return told.strip() == f"/healthz of port {port}: 503"
+
+        await until_answer(is_told)
+
+
+async def test_the_image_is_not_healthy_where_nothing_answers() -> None:
+    # Bound, and nobody listens: a port that was free again could be another process' by now.
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        status, told = await checked(bound.getsockname()[1])
     assert status == 1
     assert "ConnectionRefusedError" in told
 

@@ -39,6 +39,14 @@ def only_sim(**sim: Any) -> FeedSettings:
     return FeedSettings(venues=("sim",), sim=SimSettings(**sim), derived=LIGHT)
 
 
+def now_ms() -> int:
+    return SystemClock().now_ns() // 1_000_000
+
+
+def trade_of_now(number: int) -> str:
+    return binance_trade(number, now_ms())
+
+
 def binance_at(url: str, *others: str) -> FeedSettings:
     return FeedSettings(
         venues=("binance", *others),
@@ -129,7 +137,7 @@ async def test_a_venue_streams_from_its_socket_to_the_bus_and_its_fate_is_told(
 ) -> None:
     async with VenueServer() as server, running(binance_at(server.url), redis_url):
         side = await server.next_side()
-        await side.send(binance_trade(995))
+        await side.send(trade_of_now(995))
         [trade] = await reach(redis, "trade:binance:BTC-USDT", lambda found: len(found) == 1)
         await reach(redis, "status:binance:VENUE", lambda found: found[-1]["state"] == "live")
         await server.refuse()
@@ -161,7 +169,7 @@ async def test_stopping_tells_subscribers_and_publishes_what_is_held(
     async with VenueServer() as server:
         async with running(binance_at(server.url), redis_url):
             side = await server.next_side()
-            await side.send(*[binance_trade(number) for number in range(500)])
+            await side.send(*[trade_of_now(number) for number in range(500)])
             await reach(redis, "trade:binance:BTC-USDT", lambda found: len(found) >= 1)
         await side.is_left()
     [*_, last] = await messages(redis, "status:binance:VENUE")
@@ -174,7 +182,7 @@ async def test_a_second_one_stands_by_and_takes_over_when_the_first_is_stopped(
     async with VenueServer() as server:
         async with running(binance_at(server.url), redis_url):
             first = await server.next_side()
-            await first.send(binance_trade(1))
+            await first.send(trade_of_now(1))
             await reach(redis, "trade:binance:BTC-USDT", lambda found: len(found) == 1)
             second_run = Run(binance_at(server.url), redis_url)
             waiting = asyncio.create_task(second_run())
@@ -182,7 +190,7 @@ async def test_a_second_one_stands_by_and_takes_over_when_the_first_is_stopped(
         try:
             second = await server.next_side()
             assert server.accepted == 2
-            await second.send(binance_trade(2))
+            await second.send(trade_of_now(2))
             trades = await reach(redis, "trade:binance:BTC-USDT", lambda found: len(found) == 2)
             statuses = await messages(redis, "status:binance:VENUE")
         finally:
@@ -197,11 +205,12 @@ async def test_who_comes_after_repeats_nothing_and_tells_what_nobody_heard(
     redis: Redis, redis_url: str
 ) -> None:
     """The same after a restart as after a take-over: the bus is what is remembered."""
+    at_ms = now_ms()
     async with VenueServer() as server:
         for numbers in ((1, 2, 3), (2, 3, 6, 7), (7, 8)):
             async with running(binance_at(server.url), redis_url):
                 side = await server.next_side()
-                await side.send(*[binance_trade(number) for number in numbers])
+                await side.send(*[binance_trade(number, at_ms) for number in numbers])
                 await reach(
                     redis,
                     "trade:binance:BTC-USDT",
@@ -226,7 +235,7 @@ async def test_it_ends_soon_though_redis_and_the_venue_are_gone(
     async with VenueServer() as server:
         async with running(binance_at(server.url, "sim"), redis_server.url):
             side = await server.next_side()
-            await side.send(binance_trade(1))
+            await side.send(trade_of_now(1))
             side.stop_reading()
             redis_server.kill()
         # `running` waits no longer than a minute: whoever waited for these two never ended.
@@ -238,13 +247,13 @@ async def test_ticks_held_while_redis_is_away_arrive_when_it_is_back(
 ) -> None:
     async with VenueServer() as server, running(binance_at(server.url), redis_server.url):
         side = await server.next_side()
-        await side.send(binance_trade(1))
+        await side.send(trade_of_now(1))
         async with Redis.from_url(redis_server.url) as redis:
             await reach(redis, "trade:binance:BTC-USDT", lambda found: len(found) == 1)
         redis_server.kill()
-        await side.send(binance_trade(2))
+        await side.send(trade_of_now(2))
         redis_server.start()
-        await side.send(binance_trade(3))
+        await side.send(trade_of_now(3))
         async with Redis.from_url(redis_server.url) as redis:
             trades = await reach(redis, "trade:binance:BTC-USDT", lambda found: len(found) >= 2)
     assert [trade["id"] for trade in trades] == ["2", "3"]

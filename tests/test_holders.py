@@ -60,12 +60,13 @@ async def test_a_token_ends_its_socket_also_while_redis_is_silent(
     path.write_bytes(jwks(rsa_jwk()))
     token = TokenSettings(issuer=ISSUER, audience=AUDIENCE, keys=str(path))
     async with gateway_on(redis_server.url, token=token) as gateway:
-        ends_s = SystemClock().now_ns() / 1e9 + 2
-        shown = signed(claims_at(ends_s, exp=ends_s))
         made = [await gateway.new_key("free") for _ in range(KEYS)]
         async with contextlib.AsyncExitStack() as stack:
             for _, key in made:
                 await stack.enter_async_context(gateway.client(headers={"X-API-Key": key}))
+            # Signed last, for a time in which a slow machine gets connected.
+            ends_s = SystemClock().now_ns() / 1e9 + 5
+            shown = signed(claims_at(ends_s, exp=ends_s))
             headers = {"Authorization": f"Bearer {shown}"}
             client = await stack.enter_async_context(gateway.client(headers=headers))
             assert redis_server.process is not None

@@ -8,12 +8,13 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from random import Random
 
 import pytest
 
+from feeds.errors import LedgerError
 from feeds.ledger.book import Book
 from feeds.ledger.entry import NOTHING_BEFORE, Entry, Genesis, entry_of
 from feeds.ledger.sealing import read_seal, seal_path
@@ -286,17 +287,21 @@ while True:
 
 def test_a_ledger_whose_writer_comes_and_goes_is_never_called_wrong(tmp_path: Path) -> None:
     path = kept(tmp_path / "ledger.sqlite", HISTORY)
+    told = [verified(path)]
     command = [sys.executable, "-c", COMES_AND_GOES, str(path)]
     with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE) as writer:
         assert writer.stdout is not None
         writer.stdout.readline()
         try:
-            told = [verified(path) for _ in range(60)]
+            while len(told) < 60 or told[-1].entries == told[0].entries:
+                assert len(told) < 3_000, "it writes nothing"
+                # While a slow disk holds the writer up it can't be read: that calls nothing wrong.
+                with suppress(LedgerError):
+                    told.append(verified(path))
             assert writer.poll() is None
         finally:
             writer.kill()
     assert {each.wrong for each in told} == {None}
-    assert told[-1].entries > told[0].entries
     assert verified(path).wrong is None
     kept(path, [signal(999_999)])
     assert (verified(path).wrong, verified(path).unchecked.count) == (None, 0)

@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import signal
 import sys
+from collections.abc import Coroutine
 from datetime import UTC, datetime
 
 import msgspec
@@ -21,9 +23,12 @@ from gateway.processes.embedded_redis import forget_bus
 from tests.conftest import RedisServer
 from tests.manual_clock import ManualClock
 from tests.running_tickgate import REPOSITORY
+from tests.until_answer import until_answer
 
 HOLDER = Holder("aaaaaaaa", "free")
 FREE = PLANS["free"]
+ANSWER_LIMIT_S = 20.0
+"""Longer than a Redis takes that is there; one that is gone says so at once."""
 
 
 def plan_with(**fields: object) -> Plan:
@@ -38,7 +43,7 @@ def clock() -> ManualClock:
 
 @pytest.fixture
 async def store(redis: Redis, clock: ManualClock) -> LimitStore:
-    return LimitStore(redis, clock, answer_limit_s=5.0)
+    return LimitStore(redis, clock, answer_limit_s=ANSWER_LIMIT_S)
 
 
 async def admitted(url: str, rate: int, burst: int, seconds: float) -> Admitted:
@@ -62,7 +67,7 @@ async def test_four_processes_admit_together_what_one_key_may(redis_url: str) ->
     count, allowed = sum(one.count for one in each), rate * took_s + burst
     assert count <= allowed
     # How near it comes is bench.limits' to say: here the processes may not have got their time.
-    assert count >= 0.5 * allowed
+    assert count > burst, "what was used up comes back"
     assert all(one.count for one in each), "every process had a part of it"
 
 
@@ -70,13 +75,12 @@ async def test_a_burst_is_admitted_at_once_and_no_more_than_it(
     redis: Redis, clock: ManualClock
 ) -> None:
     """Each asker is a worker of its own: none knows what another was refused."""
-    answers = await asyncio.gather(
-        *(LimitStore(redis, clock).wait_s("key", 1 / 60, 20) for _ in range(50))
-    )
+    askers = [LimitStore(redis, clock, answer_limit_s=ANSWER_LIMIT_S) for _ in range(50)]
+    answers = await asyncio.gather(*(asker.wait_s("key", 1 / 3_600, 20) for asker in askers))
     assert answers.count(0.0) == 20
     waits = sorted(wait_s for wait_s in answers if wait_s)
     assert len(waits) == 30
-    assert 50 < waits[0] <= waits[-1] <= 60
+    assert 3_000 < waits[0] <= waits[-1] <= 3_600
 
 
 async def test_one_worker_asks_for_many_at_once_and_counts_right(store: LimitStore) -> None:
@@ -107,9 +111,14 @@ async def test_a_refusal_is_remembered_and_costs_no_question(
 async def test_a_bucket_is_forgotten_by_redis_when_it_is_empty(
     redis: Redis, store: LimitStore
 ) -> None:
-    await store.wait_s("key", 10, 5)
-    left_ms = await redis.pttl(rate_key("key"))
-    assert 0 < left_ms <= 1_200
+    await store.wait_s("slow", 1 / 3_600, 5)
+    assert 3_000_000 < await redis.pttl(rate_key("slow")) <= 3_601_000
+    assert await store.wait_s("quick", 10, 1) == 0.0
+
+    async def is_forgotten() -> bool:
+        return not await redis.exists(rate_key("quick"))
+
+    await until_answer(is_forgotten)
 
 
 async def test_a_restarted_redis_is_told_the_script_again(redis: Redis, store: LimitStore) -> None:
@@ -237,15 +246,21 @@ async def test_while_redis_is_away_nobody_waits_for_it(
     store = LimitStore(redis, clock, answer_limit_s=0.05)
     await store.wait_s("key", 5, 20)
     assert redis_server.process is not None
-    redis_server.process.send_signal(19)
+    redis_server.process.send_signal(signal.SIGSTOP)
     try:
         assert await store.wait_s("key", 1_000, 1_000) == 0.0
-        loop = asyncio.get_running_loop()
-        began_s = loop.time()
-        assert [await store.wait_s("key", 1_000, 1_000) for _ in range(500)] == [0.0] * 500
-        assert loop.time() - began_s < 500 * 0.05
+        others = [answered_at_once(store.wait_s("key", 1_000, 1_000)) for _ in range(500)]
+        assert others == [0.0] * 500
     finally:
-        redis_server.process.send_signal(18)
+        redis_server.process.send_signal(signal.SIGCONT)
+
+
+def answered_at_once(asking: Coroutine[object, object, float]) -> float:
+    """What is answered without a turn of the event loop."""
+    with pytest.raises(StopIteration) as answered:
+        asking.send(None)
+    answer: float = answered.value.value
+    return answer
 
 
 def test_headers_tell_quota_and_what_is_left() -> None:

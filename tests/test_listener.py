@@ -59,7 +59,7 @@ async def listening(target: Path | int) -> AsyncIterator[Ear]:
         await ear.ended()
 
 
-async def subscribe(ear: Ear, *names: str, limit_s: float = 5.0) -> None:
+async def subscribe(ear: Ear, *names: str, limit_s: float = 40.0) -> None:
     async with asyncio.timeout(limit_s):
         await ear.listener.subscribe(names)
 

@@ -2,7 +2,8 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from random import Random
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
+from feeds.derived.settings import DerivedChoices
+from feeds.derived.signal_settings import SignalSettings
 from feeds.feeds_at_work import FeedsAtWork
 from feeds.market import SystemClock
 from feeds.market.bus_names import topic
@@ -26,7 +29,7 @@ from gateway.metrics import Observed, observed
 from tests.conftest import RedisServer, in_one_task
 from tests.gateway_server import GatewayServer, Publishing, changed, gateway_on
 from tests.manual_clock import ManualClock
-from tests.scrape import becomes, listener, listening, scrape
+from tests.scrape import Page, becomes, listener, listening, scrape
 from tests.stream_client import refusal_of
 from tests.ticks import BTC, ETH, trades
 from tests.until import until
@@ -133,14 +136,46 @@ async def test_upgrades_that_are_refused_and_closes_are_counted_by_their_codes(
 async def test_keys_that_could_not_be_read_are_counted(
     redis_server: RedisServer, gateway: GatewayServer, admin_url: str
 ) -> None:
+    before = await scrape(admin_url)
     redis_server.kill()
     await refusal_of(gateway.url, headers={"X-API-Key": KeyRecord.made("", "pro", 0)[1]})
     page = await becomes(admin_url, lambda page: page["tickgate_bus_up"] == 0)
     assert page["tickgate_key_failures_total"] >= 1
-    assert page["tickgate_bus_losses_total"] == 1
+    assert page["tickgate_bus_losses_total"] == before["tickgate_bus_losses_total"] + 1
 
 
-async def test_a_client_that_does_not_read_is_seen_to_lag_and_its_close_is_counted(
+async def published_until(url: str, publish: Publishing, reached: Callable[[Page], bool]) -> Page:
+    """The page, once it says so: as long as the kernel takes more, a client is not slow yet."""
+    page, last = await scrape(url), 1
+    async with asyncio.timeout(40):
+        while not reached(page):
+            await publish(trades(last + 1, last + 2_000))
+            page, last = await scrape(url), last + 2_000
+    return page
+
+
+async def test_a_client_that_does_not_read_is_seen_to_lag(
+    redis_url: str, publish: Publishing
+) -> None:
+    await publish(trades(1, 1))
+    settings = changed(outbox_messages_max=100, outbox_age_max_s=600.0, slow_limit_s=600.0)
+    async with gateway_on(redis_url, settings) as gateway, gateway.client() as client:
+        await client.subscribe(BTC.name)
+        client.transport.pause_reading()
+
+        def lags(page: Page) -> bool:
+            lost = page.of("tickgate_missing_messages_total", by="slow")
+            return bool(lost and page["tickgate_outbox_sessions"])
+
+        async with listening(listener(), table_of(gateway)) as url:
+            page = await published_until(url, publish, lags)
+    assert page["tickgate_outbox_sessions"] == 1
+    assert page["tickgate_outbox_messages"] >= 1
+    assert page["tickgate_outbox_bytes"] > 0
+    assert page.of("tickgate_closes_total", code="4105") == 0
+
+
+async def test_the_close_of_a_client_that_is_too_slow_is_counted(
     redis_url: str, publish: Publishing
 ) -> None:
     await publish(trades(1, 1))
@@ -149,14 +184,11 @@ async def test_a_client_that_does_not_read_is_seen_to_lag_and_its_close_is_count
         await client.subscribe(BTC.name)
         client.transport.pause_reading()
         async with listening(listener(), table_of(gateway)) as url:
-            page, last = await scrape(url), 1
-            while not page.of("tickgate_missing_messages_total", by="slow"):
-                await publish(trades(last + 1, last + 2_000))
-                page, last = await scrape(url), last + 2_000
-            assert page["tickgate_outbox_sessions"] == 1
-            assert page["tickgate_outbox_messages"] >= 1
-            assert page["tickgate_outbox_bytes"] > 0
-            await becomes(url, lambda page: page.of("tickgate_closes_total", code="4105") == 1)
+            page = await published_until(
+                url, publish, lambda page: page.of("tickgate_closes_total", code="4105") > 0
+            )
+            assert page.of("tickgate_closes_total", code="4105") == 1
+            await becomes(url, lambda page: page["tickgate_sessions"] == 0)
 
 
 async def test_feeds_tell_what_each_venue_gives_and_how_long_publishing_takes(
@@ -172,6 +204,8 @@ async def test_feeds_tell_what_each_venue_gives_and_how_long_publishing_takes(
             venues=("binance",),
             venue={"binance": VenueSettings(url=venue.url, symbols=("BTC-USDT",))},
             connection=ConnectionSettings(backoff_first_s=0.001, backoff_max_s=0.01),
+            # The model that learns takes seconds of a core to load, in which the loop stands still.
+            derived=DerivedChoices(signal=SignalSettings(models=("trend",))),
         )
         feeds = run_feeds(
             settings,
@@ -185,21 +219,24 @@ async def test_feeds_tell_what_each_venue_gives_and_how_long_publishing_takes(
         side = await venue.next_side()
         url = await until(lambda: admin.url)
         assert (await scrape(url)).of("tickgate_feed_up", venue="binance") == 0
-        await side.send(binance_trade(1), "nonsense", *map(binance_trade, range(2, 11)))
+        # Of now: candles fill the time since with flat ones, once the venue is away.
+        trade = partial(binance_trade, at_ms=SystemClock().now_ns() // 1_000_000)
+        await side.send(trade(1), "nonsense", *map(trade, range(2, 11)))
         page = await becomes(
             url, lambda page: page.of("tickgate_feed_ticks_total", venue="binance") == 10
         )
-        assert page.of("tickgate_feed_up", venue="binance") == 1
         assert page.of("tickgate_feed_frames_total", venue="binance") == 11
         assert page.of("tickgate_feed_faults_total", venue="binance", fault="unparsable") == 1
-        page = await becomes(url, lambda page: page["tickgate_published_ticks_total"] >= 10)
-        assert page["tickgate_publish_delay_seconds_count"] >= 10
+        # Held back for as long as it isn't sure of its lease, after a standstill for example.
+        await becomes(url, lambda page: page.of("tickgate_feed_up", venue="binance") == 1)
+        await becomes(url, lambda page: page["tickgate_published_ticks_total"] >= 10)
+        await becomes(url, lambda page: page["tickgate_publish_delay_seconds_count"] >= 10)
+        page = await becomes(url, lambda page: page["tickgate_waiting_ticks"] == 0)
         assert page["tickgate_dropped_ticks_total"] == 0
-        await becomes(url, lambda page: page["tickgate_waiting_ticks"] == 0)
         side.cut()
         await venue.next_side()
         page = await becomes(
-            url, lambda page: page.of("tickgate_feed_reconnects_total", venue="binance") == 1
+            url, lambda page: page.of("tickgate_feed_reconnects_total", venue="binance") >= 1
         )
         assert page.of("tickgate_feed_up", venue="binance") == 0
         stopping.set()

@@ -5,7 +5,6 @@ import contextlib
 import os
 import re
 import shutil
-import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from gateway.client import Gap, Missed, Reconnecting, Reset, connect
 from tests.client_gateway import Eager
 from tests.conftest import in_one_task
 from tests.gateway_server import GatewayServer, Publishing, changed, gateway_on
+from tests.kept_port import kept_port
 from tests.served import asked
 from tests.stream_client import client_of, refusal_of
 from tests.ticks import BTC, trades
@@ -56,24 +56,23 @@ async def answers(port: int) -> bool:
 @contextlib.asynccontextmanager
 async def nginx_before(directory: Path, gateways: list[int]) -> AsyncIterator[int]:
     """Its port."""
-    with socket.create_server(("127.0.0.1", 0)) as bound:
-        port = int(bound.getsockname()[1])
-    path = directory / "nginx.conf"
-    path.write_text(configuration(directory, port, gateways))
-    # Its workers give up root, and must reach what is theirs.
-    for parent in (directory, *directory.parents[:2]):
-        if os.geteuid() == 0:
-            parent.chmod(parent.stat().st_mode | 0o011)
-    assert NGINX is not None
-    words = (NGINX, "-e", "stderr", "-c", str(path), "-g", "daemon off;")
-    process = await asyncio.create_subprocess_exec(*words)
-    try:
-        await until_answer(lambda: answers(port))
-        yield port
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            process.terminate()
-        await process.wait()
+    with kept_port() as port:
+        path = directory / "nginx.conf"
+        path.write_text(configuration(directory, port, gateways))
+        # Its workers give up root, and must reach what is theirs.
+        for parent in (directory, *directory.parents[:2]):
+            if os.geteuid() == 0:
+                parent.chmod(parent.stat().st_mode | 0o011)
+        assert NGINX is not None
+        words = (NGINX, "-e", "stderr", "-c", str(path), "-g", "daemon off;")
+        process = await asyncio.create_subprocess_exec(*words)
+        try:
+            await until_answer(lambda: answers(port))
+            yield port
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                process.terminate()
+            await process.wait()
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ With a real Prometheus where there is one (Debian: the package `prometheus`); el
 import asyncio
 import re
 import shutil
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -23,6 +22,7 @@ from gateway.metrics import METRICS as GATEWAY_METRICS
 from gateway.metrics import observed
 from tests.conftest import in_one_task
 from tests.gateway_server import GatewayServer
+from tests.kept_port import kept_port
 from tests.scrape import listener, listening
 from tests.served import asked
 from tests.until_answer import until_answer
@@ -149,20 +149,19 @@ async def prometheus(admin_url: str, tmp_path: Path) -> AsyncIterator[int]:
         "scrape_configs:\n"
         f"  - {{job_name: tickgate-gateway, static_configs: [{{targets: ['{target}']}}]}}\n"
     )
-    with socket.create_server(("127.0.0.1", 0)) as bound:
-        port = int(bound.getsockname()[1])
-    process = await asyncio.create_subprocess_exec(
-        "prometheus",
-        f"--config.file={tmp_path / 'prometheus.yml'}",
-        f"--storage.tsdb.path={tmp_path / 'data'}",
-        f"--web.listen-address=127.0.0.1:{port}",
-        "--log.level=error",
-    )
-    try:
-        yield port
-    finally:
-        process.kill()
-        await process.wait()
+    with kept_port() as port:
+        process = await asyncio.create_subprocess_exec(
+            "prometheus",
+            f"--config.file={tmp_path / 'prometheus.yml'}",
+            f"--storage.tsdb.path={tmp_path / 'data'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--log.level=error",
+        )
+        try:
+            yield port
+        finally:
+            process.kill()
+            await process.wait()
 
 
 async def queried(port: int, expression: str) -> Any:
@@ -187,12 +186,15 @@ async def test_a_real_prometheus_reads_a_real_gateway_and_every_panel(
             found = await queried(prometheus, "tickgate_connections == 1")
             return found and await queried(prometheus, "up == 1")
 
-        await until_answer(sees_the_client, 25.0)
+        await until_answer(sees_the_client, 40.0)
         said = [f"({expression})" for expression in expressions()]
         for start in range(0, len(said), _AT_ONCE):
-            assert (
-                await queried(prometheus, " or ".join(said[start : start + _AT_ONCE])) is not None
-            )
+            one = " or ".join(said[start : start + _AT_ONCE])
+
+            async def is_answered(one: str = one) -> bool:
+                return await queried(prometheus, one) is not None
+
+            await until_answer(is_answered)
     rules = await asked(prometheus, "GET", "/api/v1/rules?type=alert", {})
     states = {
         rule["name"]: rule["health"]

@@ -14,6 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
+from feeds.derived.settings import DerivedChoices
+from feeds.derived.signal_settings import SignalSettings
 from feeds.errors import SettingError
 from feeds.market import Channel, Publication, Quote, SystemClock, Tick, Trade
 from feeds.market.bus_names import log_key
@@ -29,6 +31,10 @@ from tests.venue_server import TickList, binance_trade, until
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 START_NS = 1_700_000_000_000_000_000
+SETTINGS = FeedSettings(
+    # The model that learns takes seconds of a core to load, in which the loop stands still.
+    derived=DerivedChoices(signal=SignalSettings(models=("trend",)))
+)
 
 
 class Drained(TickList):
@@ -193,7 +199,7 @@ async def test_a_file_reaches_the_bus_with_its_status(
     progress = await run_replay(
         lambda: rows_of(path),
         "binance",
-        FeedSettings(),
+        SETTINGS,
         redis_url,
         clock=SystemClock(),
         stopping=asyncio.Event(),
@@ -218,7 +224,7 @@ async def test_stopping_ends_a_replay_that_waits(tmp_path: Path, redis_url: str)
             run_replay(
                 lambda: rows_of(path),
                 "binance",
-                FeedSettings(),
+                SETTINGS,
                 redis_url,
                 clock=SystemClock(),
                 stopping=stopping,

@@ -1,5 +1,6 @@
 """What keys ask by plain HTTP, and what every answer tells of their limits; real sockets."""
 
+import re
 from collections.abc import AsyncIterator, Sequence
 
 import msgspec
@@ -37,7 +38,7 @@ class Gateway:
         self.tickets = Tickets(redis)
         self.ledger = Ledger()
         known = KnownKeys(self.store, clock, cache_s=0.0, grace_s=60.0)
-        limits = LimitStore(redis, clock, answer_limit_s=5.0)
+        limits = LimitStore(redis, clock, answer_limit_s=20.0)
         self.admission = Admission(
             known, self.tickets, None, limits, PLANS_HERE, failures_per_minute=10
         )
@@ -116,7 +117,10 @@ async def test_every_answer_tells_what_is_left_and_a_refusal_until_when(gateway:
     assert first.headers["ratelimit-policy"].startswith('"minute";q=2;w=60, "month";q=3;w=2')
     assert first.headers["ratelimit"].startswith('"minute";r=1;t=30, "month";r=2;t=')
     assert "retry-after" not in first.headers
-    assert second.headers["ratelimit"].startswith('"minute";r=0;t=60, "month";r=1;t=')
+    # Full again a minute after the first of them: a little of that may be over.
+    left = re.match(r'"minute";r=0;t=(\d+), "month";r=1;t=', second.headers["ratelimit"])
+    assert left is not None
+    assert 30 < int(left[1]) <= 60
     assert (third.status, third.body["code"]) == (429, "rate_limited")
     assert 1 <= int(third.headers["retry-after"]) <= 30
     assert third.headers["ratelimit"].startswith('"minute";r=0;t=')

@@ -17,7 +17,6 @@ from feeds.market import SystemClock
 from gateway.access.key_store import KeyStore
 from gateway.settings import GatewaySettings
 from tests.gateway_server import (
-    QUICK,
     GatewayServer,
     Publishing,
     changed,
@@ -143,12 +142,12 @@ async def test_a_reader_that_was_slow_for_a_moment_gets_everything_or_is_told(
     redis_url: str, redis: Redis
 ) -> None:
     async with (
-        gateway_on(redis_url, changed(slow_limit_s=5.0)) as gateway,
+        gateway_on(redis_url, changed(slow_limit_s=60.0)) as gateway,
         stalled(gateway, redis) as client,
     ):
         await overfill(redis)
-        await until(lambda: any(one.outbox for one in gateway.worker.hub.sessions))
-        await asyncio.sleep(QUICK.outbox_age_max_s)
+        (session,) = gateway.worker.hub.sessions
+        await until(lambda: session.outbox.full_since_s is not None)
         client.transport.resume_reading()
         reached = 0
         while reached < 201:
@@ -159,16 +158,18 @@ async def test_a_reader_that_was_slow_for_a_moment_gets_everything_or_is_told(
             elif "seq" in told and told["seq"] > 1:
                 assert told["seq"] == max(reached, 1) + 1
                 reached = told["seq"]
-        await client.hear_until(lambda told: told.get("type") == "lag")
+        if not any(told.get("type") == "lag" for told in client.heard):
+            await client.hear_until(lambda told: told.get("type") == "lag")
 
 
 async def test_a_reader_that_stalls_while_it_talks_costs_a_bounded_memory(
-    gateway: GatewayServer, redis: Redis
+    redis_url: str, redis: Redis
 ) -> None:
-    async with stalled(gateway, redis) as client:
+    patient = changed(slow_limit_s=60.0)
+    async with gateway_on(redis_url, patient) as gateway, stalled(gateway, redis) as client:
         await overfill(redis)
-        await until(lambda: any(one.outbox for one in gateway.worker.hub.sessions))
         (session,) = gateway.worker.hub.sessions
+        await until(lambda: session.outbox)
         with contextlib.suppress(ConnectionClosed, TimeoutError):
             async with asyncio.timeout(40):
                 while session.closing is None:
@@ -207,7 +208,7 @@ async def test_a_client_that_answers_no_ping_is_told_to_come_back(redis_url: str
 
 async def test_a_client_that_is_gone_without_a_word_is_forgotten(redis_url: str) -> None:
     """Half open: nothing comes from it, and nothing tells that nothing arrives there."""
-    settings = changed(ping_interval_s=0.2, pong_limit_s=0.2)
+    settings = changed(ping_interval_s=1.0, pong_limit_s=1.0)
     async with gateway_on(redis_url, settings) as gateway, proxy_to(gateway.port) as line:
         url, headers = f"ws://127.0.0.1:{line.port}/v1/stream", {"X-API-Key": gateway.key}
         async with client_of(url, headers=headers) as client:
@@ -223,20 +224,24 @@ def test_a_client_that_is_gone_is_noticed_within_45_seconds() -> None:
     assert usual.ping_interval_s + usual.pong_limit_s + GONE_LIMIT_S <= 45.0
 
 
-async def test_a_gateway_that_stops_says_when_and_then_goodbye(gateway: GatewayServer) -> None:
-    async with gateway.client() as client, gateway.client(encoding="msgpack") as binary:
+async def test_a_gateway_that_stops_says_when_and_then_goodbye(redis_url: str) -> None:
+    async with (
+        gateway_on(redis_url, changed(shutdown_limit_s=10.0)) as gateway,
+        gateway.client() as client,
+        gateway.client(encoding="msgpack") as binary,
+    ):
         gateway.server.should_exit = True
         for one in (client, binary):
             assert await one.close_code() == 4200
             assert one.heard[-1]["type"] == "drain"
-            assert 0 <= one.heard[-1]["within_ms"] <= 1_000
+            assert 0 <= one.heard[-1]["within_ms"] <= 10_000
 
 
 async def test_a_gateway_that_stops_serves_each_until_its_turn(
     redis_url: str, publish: Publishing
 ) -> None:
     await publish(trades(1, 1))
-    settings = changed(shutdown_limit_s=5.0)
+    settings = changed(shutdown_limit_s=20.0)
     async with gateway_on(redis_url, settings) as gateway, contextlib.AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(gateway.client()) for _ in range(8)]
         for client in clients:
@@ -274,7 +279,7 @@ async def test_a_gateway_that_stops_waits_for_no_one_without_a_key(
 ) -> None:
     async with client_of(gateway.url, welcome=False) as client:
         gateway.server.should_exit = True
-        assert await client.close_code() in {1012, 4200, 4001}
+        assert await client.close_code() in {1012, 4200}
 
 
 async def test_a_client_that_vanishes_is_forgotten(

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 import uvloop
+from websockets.exceptions import InvalidStatus
 
 from gateway.access.plans import PLANS, Plan
 from gateway.settings import TokenSettings
@@ -31,7 +32,7 @@ PLANS_HERE = (
     PLANS
     | plan("two", connections_max=2)
     | plan("newest", connections_max=2, over_limit="kick_oldest")
-    | plan("slowly", commands_per_s=0.1, commands_burst=3)
+    | plan("slowly", commands_per_s=0.01, commands_burst=3)
     | plan("little", messages_per_s=10)
     | plan("kraken", channels=("trade:sim:*", "*:kraken:*"))
     | plan("short", connection_age_max_s=1)
@@ -70,7 +71,7 @@ async def test_a_connection_too_many_is_refused_before_the_upgrade(gateway: Gate
         await until(lambda: len(gateway.worker.holders.slots) == 1)
 
         async def is_let_in() -> bool:
-            with contextlib.suppress(AssertionError):
+            with contextlib.suppress(InvalidStatus):
                 async with gateway.client(headers=headers):
                     return True
             return False
@@ -122,7 +123,7 @@ async def test_commands_of_one_key_are_limited_together(gateway: GatewayServer) 
         replies = [await (one, two)[n % 2].ask("ping") for n in range(5)]
     assert [reply["type"] for reply in replies] == ["pong"] * 3 + ["error"] * 2
     assert replies[3]["code"] == "rate_limited"
-    assert 5_000 < replies[3]["after_ms"] <= 10_001
+    assert 50_000 < replies[3]["after_ms"] <= 100_001
 
 
 async def test_a_key_sees_the_channels_of_its_plan_and_no_others(
@@ -168,9 +169,10 @@ async def test_more_messages_than_the_plan_allows_are_announced_as_missing(
     await publish(trades(1, 1))
     async with gateway.client(headers=await headers_of(gateway, "little")) as client:
         await client.subscribe(BTC.name)
-        await publish(trades(2, 500))
+        # In one call of the script, and so at one time.
+        await publish(trades(2, 151))
         missing = await client.hear_until(lambda told: told.get("type") == "gap")
-        assert (missing["to"], missing["by"]) == (500, "plan")
+        assert (missing["to"], missing["by"]) == (151, "plan")
         assert [one["seq"] for one in client.heard if "px" in one] == list(
             range(2, missing["from"])
         )
@@ -218,8 +220,8 @@ async def test_a_connection_as_old_as_the_plan_allows_is_asked_to_come_back(
 async def test_a_key_that_expires_or_is_rotated_away_ends_its_sockets(
     gateway: GatewayServer,
 ) -> None:
-    _, expiring = await gateway.new_key("pro", expires_in_s=1)
     rotated, old = await gateway.new_key("pro")
+    _, expiring = await gateway.new_key("pro", expires_in_s=4)
     async with (
         gateway.client(headers={"X-API-Key": expiring}) as one,
         gateway.client(headers={"X-API-Key": old}) as two,
@@ -289,29 +291,31 @@ async def test_a_ticket_bought_with_a_key_opens_the_stream_once(
     )
 
 
-async def test_guessing_keys_ends_in_429_for_a_while(gateway: GatewayServer) -> None:
+async def test_guessing_keys_ends_in_429_for_a_while(redis_url: str) -> None:
     wrong = {"X-API-Key": "tg_aaaaaaaa_" + "A" * 43}
-    statuses = [(await refusal_of(gateway.url, wrong))[0] for _ in range(9)]
-    async with client_of(gateway.url, welcome=False) as client:
-        await client.say({"op": "auth", "key": wrong["X-API-Key"]})
-        assert await client.close_code() == 4002
-    status, headers, body = await refusal_of(gateway.url, wrong)
-    assert statuses == [401] * 9
-    assert (status, body["code"]) == (429, "too_many_failures")
-    assert 1 <= int(headers["Retry-After"]) <= 6
-    async with client_of(gateway.url, welcome=False) as client:
-        await client.say({"op": "auth", "key": wrong["X-API-Key"]})
-        assert await client.close_code() == 4101
-    assert (await rest(gateway, "GET", "/v1/usage", wrong)).status == 429
+    async with gateway_on(redis_url, changed(failures_per_minute=3)) as gateway:
+        statuses = [(await refusal_of(gateway.url, wrong))[0] for _ in range(2)]
+        async with client_of(gateway.url, welcome=False) as client:
+            await client.say({"op": "auth", "key": wrong["X-API-Key"]})
+            assert await client.close_code() == 4002
+        status, headers, body = await refusal_of(gateway.url, wrong)
+        assert statuses == [401] * 2
+        assert (status, body["code"]) == (429, "too_many_failures")
+        assert 1 <= int(headers["Retry-After"]) <= 20
+        async with client_of(gateway.url, welcome=False) as client:
+            await client.say({"op": "auth", "key": wrong["X-API-Key"]})
+            assert await client.close_code() == 4101
+        assert (await rest(gateway, "GET", "/v1/usage", wrong)).status == 429
 
 
 async def test_a_token_is_as_good_as_a_key_until_it_ends(redis_url: str, tmp_path: Path) -> None:
     path = tmp_path / "jwks.json"
     path.write_bytes(jwks(rsa_jwk()))
-    token = TokenSettings(issuer=ISSUER, keys=str(path), leeway_s=0.1)
+    # Sockets end with their token: with a leeway one might come back a moment after that.
+    token = TokenSettings(issuer=ISSUER, keys=str(path), leeway_s=0.0)
     async with gateway_on(redis_url, changed(), token=token) as gateway:
         now_s = gateway.worker.clock.now_ns() / 1e9
-        said = signed(claims_at(now_s, exp=now_s + 2, channels=["trade:*:*"]))
+        said = signed(claims_at(now_s, exp=now_s + 4, channels=["trade:*:*"]))
         async with gateway.client(headers={"Authorization": f"Bearer {said}"}) as client:
             assert client.heard[0]["limits"]["connections"] == 10
             assert (await client.ask("usage"))["usage"]["plan"] == "pro"

@@ -101,6 +101,8 @@ async def test_who_joins_within_an_interval_stands_where_it_began(
         await publish([*quote("2.00"), *quote("3.00")])
         await whole.hear_until(lambda told: told.get("bid") == "3.00")
         (accepted,) = await late.subscribe(QUOTES.name, **at("1s"))
+        # So that something comes after, should the interval end between these lines.
+        await publish(quote("4.00"))
         newest, after = await late.data(2)
     assert newest["seq"] == accepted["seq"]
     assert after["seq"] - after.get("n", 1) == accepted["seq"]

@@ -128,7 +128,7 @@ async def test_no_connection_is_left_behind_when_redis_stalls(
 ) -> None:
     await publish(trades(1, 1))
     async with proxy_to(redis_server.socket) as proxy:
-        impatient = changed(bus_silence_limit_s=0.3, bus_answer_limit_s=0.2)
+        impatient = changed(bus_silence_limit_s=1.0)
         async with gateway_through(proxy, impatient) as (gateway, client):
             accepted = proxy.accepted
             proxy.stall()
@@ -149,13 +149,14 @@ async def test_a_killed_subscription_is_repaired_without_a_gap(
     gateway: GatewayServer, publish: Publishing, redis: Redis
 ) -> None:
     await publish(trades(1, 1))
-    async with gateway.client() as client:
+    async with gateway.client() as client, asyncio.TaskGroup() as group:
         await client.subscribe(BTC.name)
+        hearing = group.create_task(client.hear_whole(2, 801))
         for first in range(2, 802, 40):
             await publish(trades(first, first + 19))
             await redis.client_kill_filter(_type="pubsub")
             await publish(trades(first + 20, first + 39))
-        await client.hear_whole(2, 801)
+        await hearing
 
 
 async def test_one_who_waits_since_before_the_first_message_gets_it_after_an_outage(
@@ -193,9 +194,11 @@ async def test_chopped_bytes_of_redis_are_the_same_messages(
     redis_server: RedisServer, publish: Publishing
 ) -> None:
     await publish(trades(1, 1))
+    # So many pieces take a while.
+    patient = changed(bus_silence_limit_s=20.0, bus_answer_limit_s=20.0)
     async with proxy_to(redis_server.socket) as proxy:
         proxy.answers.piece_bytes = 3
-        async with gateway_through(proxy) as (_, client):
+        async with gateway_through(proxy, patient) as (_, client):
             await publish(trades(2, 200))
             await client.hear_whole(2, 200)
 

@@ -22,7 +22,7 @@ from gateway.settings import TlsSettings
 from gateway.web.tls import CertificateError
 from tests.certificates import Files, curious
 from tests.conftest import in_one_task
-from tests.gateway_server import GatewayServer, Publishing, gateway_on, publish_custom
+from tests.gateway_server import GatewayServer, Publishing, changed, gateway_on, publish_custom
 from tests.raw_client import RawClient
 from tests.running_tickgate import LIMIT_S, Subscriber, run_to_end, tickgate_run
 from tests.stream_client import Client, client_of
@@ -62,7 +62,7 @@ async def shown(port: int, context: ssl.SSLContext | None = None) -> bytes:
 
     def shake() -> bytes:
         with (
-            socket.create_connection(("127.0.0.1", port), 10) as plain,
+            socket.create_connection(("127.0.0.1", port), 20) as plain,
             (context or curious()).wrap_socket(plain) as secure,
         ):
             found = secure.getpeercert(binary_form=True)
@@ -88,10 +88,11 @@ async def test_ticks_come_in_order_over_tls(
     async with secured(gateway, files) as client, secured(gateway, files) as other:
         await client.subscribe(BTC.name)
         await other.subscribe(BTC.name)
-        for first in range(2, 1_000, 50):
-            await publish(trades(first, first + 49))
-        await client.hear_whole(2, 1_001)
-        await other.hear_whole(2, 1_001)
+        async with asyncio.TaskGroup() as group:
+            for one in (client, other):
+                group.create_task(one.hear_whole(2, 1_001))
+            for first in range(2, 1_000, 50):
+                await publish(trades(first, first + 49))
 
 
 async def test_no_descriptor_of_a_tls_socket_is_written_past_its_encryption(
@@ -110,10 +111,14 @@ async def test_no_descriptor_of_a_tls_socket_is_written_past_its_encryption(
 
 
 async def test_a_slow_client_over_tls_is_conflated_and_hears_the_newest(
-    gateway: GatewayServer, redis: Redis, files: Files
+    redis_url: str, redis: Redis, files: Files
 ) -> None:
     await publish_custom(redis, b"{}", channel=BULKY)
-    async with secured(gateway, files) as client:
+    patient, certificate = changed(slow_limit_s=60.0), files.certificate()
+    async with (
+        gateway_on(redis_url, patient, certificate=certificate) as gateway,
+        secured(gateway, files) as client,
+    ):
         await client.subscribe(BULKY, on_lag="conflate")
         client.transport.pause_reading()
         await publish_custom(redis, *[BULK] * 200, channel=BULKY)

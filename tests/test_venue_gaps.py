@@ -1,13 +1,14 @@
 """From a venue's socket to a subscriber: what the venue left out, and the state of each channel."""
 
 import json
+from functools import partial
 
 import uvloop
 from redis.asyncio import Redis
 
 from tests.gateway_server import GatewayServer
 from tests.stream_client import Message
-from tests.test_feeds_run import binance_at, reach, running
+from tests.test_feeds_run import binance_at, now_ms, reach, running
 from tests.venue_server import VenueServer, binance_trade
 
 LOOPS = {"uvloop": uvloop.new_event_loop}
@@ -36,16 +37,17 @@ def is_resync(told: Message) -> bool:
 async def test_what_a_venue_leaves_out_is_a_gap_in_order_and_a_resync_of_that_channel(
     redis: Redis, redis_url: str, gateway: GatewayServer
 ) -> None:
+    trade = partial(binance_trade, at_ms=now_ms())
     async with VenueServer() as venue, running(binance_at(venue.url), redis_url):
         side = await venue.next_side()
-        await side.send(binance_trade(1), A_QUOTE)
+        await side.send(trade(1), A_QUOTE)
         await reach(redis, BTC, bool)
         await reach(redis, BTC_QUOTES, bool)
         async with gateway.client() as client:
             await client.subscribe(BTC, BTC_QUOTES)
             start = len(client.heard)
-            far = binance_trade(6).replace("61000.1", "161000.1")
-            await side.send(binance_trade(2), binance_trade(5), binance_trade(5), far)
+            far = trade(6).replace("61000.1", "161000.1")
+            await side.send(trade(2), trade(5), trade(5), far)
             await client.hear_until(lambda told: told.get("id") == "6")
             of_trades = [told for told in client.heard[start:] if told.get("ch") == BTC]
             assert [shown(told) for told in of_trades if told.get("type") != "state"] == [
@@ -61,7 +63,7 @@ async def test_what_a_venue_leaves_out_is_a_gap_in_order_and_a_resync_of_that_ch
             ]
             if not any(map(is_resync, client.heard)):
                 await client.hear_until(is_resync)
-            await side.send(binance_trade(7))
+            await side.send(trade(7))
             await client.state(BTC, "live")
             quotes = [told for told in client.heard if told.get("ch") == BTC_QUOTES]
             assert not any(told.get("state") == "resync" for told in quotes)

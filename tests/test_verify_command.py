@@ -107,7 +107,7 @@ async def test_a_live_channel_is_listened_to_for_as_many_prices_as_are_asked_for
             await publish([tick])
 
     listening = asyncio.to_thread(
-        verify_channel, "price:agg:*", gateway.url, gateway.key, seconds=15.0, count=5
+        verify_channel, "price:agg:*", gateway.url, gateway.key, seconds=40.0, count=5
     )
     async with asyncio.TaskGroup() as group:
         publishing = group.create_task(go_on())

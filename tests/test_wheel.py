@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("wheel")
+"""It is built once."""
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 PACKAGES = ("feeds", "gateway")
 BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"

@@ -95,7 +95,7 @@ TOY = Venue(
     trade_ids="none",
     subscriptions_per_connection_max=2,
     subscribe_pace_s=0.01,
-    silence_limit_s=5.0,
+    silence_limit_s=60.0,
 )
 
 

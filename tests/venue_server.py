@@ -12,6 +12,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 
 from feeds.market import Tick
+from tests.kept_port import kept_port
 
 DEADLINE_S = 20.0
 """Longer than anything here takes; only a failing test waits so long."""
@@ -65,24 +66,27 @@ class VenueServer:
         self.accepted = 0
         self._arrivals: asyncio.Queue[Side] = asyncio.Queue()
         self._server: Server | None = None
+        self._keeping = contextlib.ExitStack()
+        """Of the port, which is nobody else's while it is refused there."""
 
     @property
     def url(self) -> str:
         return f"ws://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> "VenueServer":
+        self.port = self._keeping.enter_context(kept_port())
         await self.listen()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.refuse()
+        self._keeping.close()
 
     async def listen(self) -> None:
         """Opens the port, the same one again after `refuse`."""
         self._server = await serve(
             self._serve, "127.0.0.1", self.port, close_timeout=0.1, compression=None
         )
-        self.port = next(iter(self._server.sockets)).getsockname()[1]
 
     async def refuse(self) -> None:
         """Closes the port and all connections."""
@@ -143,9 +147,12 @@ async def running(*coroutines: Coroutine[object, object, None]) -> AsyncIterator
                 task.cancel()
 
 
-def binance_trade(id_: int) -> str:
-    """A trade in the shape of Binance's combined stream; the numbers are made up."""
+def binance_trade(id_: int, at_ms: int = 1_700_000_000_000) -> str:
+    """A trade in the shape of Binance's combined stream; the numbers are made up.
+
+    Where candles are made of it, `at_ms` is to be now: those of the years since would all be told.
+    """
     return (
-        '{"stream":"btcusdt@trade","data":{"e":"trade","E":1700000000000,"s":"BTCUSDT",'
-        f'"t":{id_},"p":"61000.10000000","q":"0.00100000","T":1700000000000,"m":true,"M":true}}}}'
+        f'{{"stream":"btcusdt@trade","data":{{"e":"trade","E":{at_ms},"s":"BTCUSDT",'
+        f'"t":{id_},"p":"61000.10000000","q":"0.00100000","T":{at_ms},"m":true,"M":true}}}}'
     )

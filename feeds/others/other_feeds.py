@@ -144,7 +144,7 @@ class OtherFeeds:
             except (RedisError, OSError, TimeoutError) as error:
                 if not self._is_away:
                     self._is_away = True
-                    reason = error or type(error).__name__
+                    reason = str(error) or "no answer in time"
                     _log.warning("other feeds can't be heard (%s); trying again", reason)
             await asyncio.sleep(self._random.uniform(*_PAUSES_S))
 

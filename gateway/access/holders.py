@@ -24,6 +24,7 @@ from gateway.cancelling import stop_if_cancelled
 from gateway.errors import CLOSES
 from gateway.fanout.hub import Hub
 from gateway.fanout.session import Session
+from gateway.patience import patience
 from gateway.settings import GatewaySettings
 
 _RELEASE_S = 0.1
@@ -82,7 +83,7 @@ class Holders:
                     group.create_task(self._tokens.keep_keys_fresh(), name="token keys")
         finally:
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_LAST_WRITE_LIMIT_S):
+                async with patience(_LAST_WRITE_LIMIT_S):
                     await self._write_usage()
 
     @property

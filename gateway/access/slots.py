@@ -235,7 +235,7 @@ class Slots:
 
     async def _leave(self) -> None:
         try:
-            async with asyncio.timeout(_LEAVE_LIMIT_S):
+            async with patience(_LEAVE_LIMIT_S):
                 await self._store.call([WORKERS_KEY], "leave", self._worker_id)
         except (Unanswered, TimeoutError):
             pass  # The lease ends by itself.

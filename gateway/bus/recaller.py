@@ -5,6 +5,7 @@ remembered for the others for a moment.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 from typing import Final
@@ -51,7 +52,9 @@ class Recaller:
         for name, after in wanted.items():
             self._after[name] = min(after, self._after.get(name, after))
         self._wake.set()
-        await asyncio.wait(reads.values(), timeout=self._answer_limit_s)
+        with contextlib.suppress(TimeoutError):
+            async with patience(self._answer_limit_s):
+                await asyncio.wait(reads.values())
 
     async def run(self) -> None:
         """Reads what is wanted, in rounds, until cancelled."""

@@ -151,6 +151,7 @@ def _in_words(error: Exception) -> str:
             # Where several addresses failed, asyncio joins their texts and drops their numbers.
             found = _ERRNO.search(str(error))
             number = error.errno or (int(found[1]) if found else None)
-            return os.strerror(number).lower() if number else str(error)[:_TOLD_CHARS]
+            said = str(error)[:_TOLD_CHARS] or "the connection broke"
+            return os.strerror(number).lower() if number else said
         case _:
-            return str(error)[:_TOLD_CHARS]
+            return str(error)[:_TOLD_CHARS] or "the connection broke"

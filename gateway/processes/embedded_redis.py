@@ -150,7 +150,7 @@ class EmbeddedRedis:
                 async with asyncio.timeout(CALL_LIMIT_S):
                     await forget_bus(client)
             except (RedisError, TimeoutError) as error:
-                raise EmbeddedRedisError(f"the keys could not be saved: {error}") from None
+                raise _unsaved(error) from None
             await save(client)
 
     def remove(self) -> None:
@@ -209,7 +209,11 @@ async def save(client: Redis) -> None:
         async with asyncio.timeout(SAVE_LIMIT_S):
             await client.save()
     except (RedisError, TimeoutError) as error:
-        raise EmbeddedRedisError(f"the keys could not be saved: {error}") from None
+        raise _unsaved(error) from None
+
+
+def _unsaved(error: Exception) -> EmbeddedRedisError:
+    return EmbeddedRedisError(f"the keys could not be saved: {str(error) or 'no answer in time'}")
 
 
 @contextlib.asynccontextmanager

@@ -12,7 +12,8 @@ from playwright.async_api import Browser, ConsoleMessage, Error, Page, Request, 
 from bench.chromium import ARGUMENTS, find_chromium
 from tests.running_tickgate import RunningTickgate
 
-LIMIT_MS = 30_000
+LIMIT_MS = 60_000
+"""Longer than anything here takes; only a failing test waits so long."""
 SCREENSHOTS = Path(__file__).parents[2] / "build" / "dashboard"
 
 
@@ -59,22 +60,28 @@ class Watched:
 
     async def becomes(self, selector: str, pattern: str, limit_ms: float = LIMIT_MS) -> str:
         """The text of the first such element, once it has what matches `pattern`."""
-        await self.page.wait_for_function(
-            "([selector, pattern]) => new RegExp(pattern).test("
-            "document.querySelector(selector)?.textContent ?? '')",
-            arg=[selector, pattern],
-            timeout=limit_ms,
+        return await self._seen(
+            "([selector, pattern]) => {"
+            " const text = document.querySelector(selector)?.textContent ?? '';"
+            " return new RegExp(pattern).test(text) && { text }; }",
+            [selector, pattern],
+            limit_ms,
         )
-        return await self.text(selector)
 
     async def changes(self, selector: str, before: str) -> str:
         """Its text, once it is another one."""
-        await self.page.wait_for_function(
-            "([selector, before]) => (document.querySelector(selector)?.textContent ?? '').trim()"
-            " !== before",
-            arg=[selector, before],
+        return await self._seen(
+            "([selector, before]) => {"
+            " const text = document.querySelector(selector)?.textContent ?? '';"
+            " return text.trim() !== before && { text }; }",
+            [selector, before],
+            LIMIT_MS,
         )
-        return await self.text(selector)
+
+    async def _seen(self, look: str, arguments: list[str], limit_ms: float) -> str:
+        """What the page itself saw: asked for afterwards, the text may be the next one."""
+        seen = await self.page.wait_for_function(look, arg=arguments, timeout=limit_ms)
+        return str((await seen.json_value())["text"]).strip()
 
     async def screenshot(self, name: str) -> None:
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)

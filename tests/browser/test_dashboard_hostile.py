@@ -1,6 +1,9 @@
 """What others say never becomes markup or script: on a Tickgate of its own, which it spoils."""
 
+import contextlib
+
 import pytest
+from playwright.async_api import TimeoutError as NotShownError
 from redis.asyncio import Redis
 
 from tests.browser.chromium import Watched
@@ -9,6 +12,8 @@ from tests.running_tickgate import RunningTickgate
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("browser")]
 
+ATTEMPTS_MAX = 20
+VERDICT = ".verdict", "evil is stale.*onerror"
 PLACES = ("#/pair/agg/EVIL-USD", "#/pair/evil/EVIL-USD", "#/signals", "#/health", "#/")
 
 
@@ -19,7 +24,7 @@ async def test_nothing_from_outside_becomes_markup_or_script(
         # Before, so that the page need not find out later that there is such a market.
         await publish_hostile(redis)
         await watched.page.goto(f"{doomed_tickgate.url}/#key={doomed_tickgate.key}")
-        await watched.becomes(".verdict", "evil is stale.*onerror")
+        await _shows_the_verdict(watched, redis)
         scripts = await watched.page.locator("script").count()
         await publish_hostile(redis)
 
@@ -43,3 +48,13 @@ async def test_nothing_from_outside_becomes_markup_or_script(
         "() => { try { document.body.innerHTML = '<b>x</b>'; return 'taken'; }"
         " catch (error) { return error.name; } }"
     ) == "TypeError"  # fmt: skip
+
+
+async def _shows_the_verdict(watched: Watched, redis: Redis) -> None:
+    """Publishes until the page shows it: seconds after a status its feed counts as silent."""
+    for _ in range(ATTEMPTS_MAX):
+        with contextlib.suppress(NotShownError):
+            await watched.becomes(*VERDICT, limit_ms=1_000)
+            return
+        await publish_hostile(redis)
+    await watched.becomes(*VERDICT)

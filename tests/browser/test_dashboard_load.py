@@ -1,4 +1,4 @@
-"""200 pairs at some 2,000 messages a second: the page shows what is newest, and says what is not.
+"""200 pairs at some 1,500 messages a second: the page shows what is newest, and says what is not.
 
 How fast it is depends on what else runs here: that is recorded, and judged by bench.dashboard.
 """
@@ -17,10 +17,11 @@ from tests.browser.chromium import SCREENSHOTS, Watched
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.xdist_group("browser")]
 
 PAIRS = 200
-TICKS_PER_S = 4_500
-MESSAGES = 4_000
+TICKS_PER_S = 1_500
+MESSAGES = 3_000
 """Some two seconds of them; on a machine with no time it takes longer, and nothing is lost."""
-SHOWN_LIMIT_S = 20.0
+MESSAGES_LIMIT_MS = 60_000
+SHOWN_LIMIT_S = 30.0
 ROWS = "count => document.querySelectorAll('.watch tbody tr').length === count"
 MOVED = """
 before => [...document.querySelectorAll(".watch tbody tr")].filter((row) => {
@@ -51,7 +52,9 @@ async def test_200_pairs_move_show_what_is_newest_and_lose_nothing_unsaid(
         await page.wait_for_function(ROWS, arg=PAIRS)
         await observed.count_anew()
         before = await page.evaluate(PRICES)
-        await page.wait_for_function("count => seen.sockets >= count", arg=MESSAGES)
+        await page.wait_for_function(
+            "count => seen.sockets >= count", arg=MESSAGES, timeout=MESSAGES_LIMIT_MS
+        )
         facts = await observed.facts()
         moved = await page.evaluate(MOVED, before)
         await watched.screenshot("load-dark")

@@ -1,7 +1,7 @@
 """The toy venue's feed, a process to be killed: `python -m tests.chaos.feed REDIS_URL RUN RATE`.
 
-The real publisher with what `truth.tick` says. At SIGTERM it stops saying, has Redis take what is
-held, and prints the last n of each channel.
+The real publisher with what `truth.tick` says. It prints a line once it has said something on each
+channel; at SIGTERM it stops saying, has Redis take what is held, and prints the last n of each.
 """
 
 import asyncio
@@ -54,6 +54,8 @@ class Venue:
             self._publisher.offer(
                 [self._tick(number, now_us) for number in range(self._count, due)]
             )
+            if self._count < len(self._channels) <= due:
+                print("speaks", flush=True)
             self._count = due
             await asyncio.sleep(_STEP_S)
 

@@ -168,7 +168,7 @@ async def test_a_heartbeat_is_published_under_its_key(redis: Redis) -> None:
     async with redis.pubsub() as listener:
         await listener.subscribe("beat")
         await redis.eval(heartbeat._BEAT, 1, "beat", b"7", "60")
-        kinds = [(await listener.get_message(timeout=5.0)) for _ in range(2)]
+        kinds = [(await listener.get_message(timeout=20.0)) for _ in range(2)]
         assert [one["data"] for one in kinds if one is not None] == [1, b"7"]
 
 

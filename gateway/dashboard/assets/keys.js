@@ -34,7 +34,7 @@ class KeysPage {
   async start() {
     document.body.append(header(), this.node);
     await this.refresh();
-    setInterval(() => this.#isBusy || this.refresh(), REFRESH_MS);
+    setInterval(() => this.#isBusy || this.refresh({ isByItself: true }), REFRESH_MS);
   }
 
   /** A row under somebody's hand is not to be made anew. */
@@ -42,11 +42,13 @@ class KeysPage {
     return document.hidden || this.body.querySelector("[data-sure], :focus") !== null;
   }
 
-  async refresh() {
+  async refresh({ isByItself = false } = {}) {
     await this.#try(async () => {
       const { keys } = await this.api.ask("GET", "/");
       const newest = keys.slice().reverse().slice(0, SHOWN_MAX);
       const usages = await Promise.all(newest.slice(0, USAGE_SHOWN).map((key) => this.#usage(key)));
+      // Somebody has laid a hand on a row while the answers were on their way.
+      if (isByItself && this.#isBusy) return;
       clear(this.body).append(...newest.map((key, at) => this.#row(key, usages[at] ?? null)));
       this.empty.hidden = newest.length > 0;
     });
