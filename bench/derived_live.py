@@ -2,7 +2,7 @@
 
 Ticks made up beforehand are offered when they are due, to the sink that the feeds process has:
 they and what is derived of them go to a real Redis on the other core. No venue's socket, no models
-but by --models. CPU time and memory of this process. `python -m bench.derived_live`.
+but by --models. CPU time and memory; Redis' CPU, too. `python -m bench.derived_live`.
 """
 
 import argparse
@@ -68,13 +68,16 @@ async def run(load: Load, models: Sequence[str]) -> dict[str, Any]:
             )
             await feed.load()
             tasks = [group.create_task(publisher.run()), group.create_task(feed.run())]
-            told = await _played(load, feed, publisher)
+            redis_id = (await redis.info("server"))["process_id"]
+            told = await _played(load, feed, publisher, redis_id)
             for task in tasks:
                 task.cancel()
     return told
 
 
-async def _played(load: Load, feed: DerivedFeed, publisher: Publisher) -> dict[str, Any]:
+async def _played(
+    load: Load, feed: DerivedFeed, publisher: Publisher, redis_id: int
+) -> dict[str, Any]:
     start_us = time.time_ns() // 1_000 + _LEAD_US + round(load.seconds * load.ticks_per_s * 15)
     due = list(batches(list(market(load, start_us)), start_us))
     gc.collect()
@@ -84,10 +87,12 @@ async def _played(load: Load, feed: DerivedFeed, publisher: Publisher) -> dict[s
     warm_up = round(len(due) * _WARM_UP)
     await _offer(due[:warm_up], feed, publisher, running)
     before = cpu_s(os.getpid()), publisher.counts.published, running.offered, time.monotonic()
+    redis_before_s = cpu_s(redis_id)
     running.late_s, running.waiting_max, running.held_max = 0.0, 0, 0
     await _offer(due[warm_up:], feed, publisher, running)
     span_s = time.monotonic() - before[3]
     spent_s = cpu_s(os.getpid()) - before[0]
+    redis_s = cpu_s(redis_id) - redis_before_s
     published = publisher.counts.published - before[1]
     ticks = running.offered - before[2]
     with contextlib.suppress(TimeoutError):
@@ -98,6 +103,7 @@ async def _played(load: Load, feed: DerivedFeed, publisher: Publisher) -> dict[s
         "ticks_per_s": ticks / span_s,
         "published_per_s": published / span_s,
         "us_per_tick": spent_s / ticks * 1e6,
+        "redis_us_per_tick": redis_s / ticks * 1e6,
         "late_ms": running.late_s * 1e3,
         "waiting_ticks_max": running.waiting_max,
         "unpublished_max": running.held_max,
@@ -138,12 +144,21 @@ def asked(runs: Sequence[dict[str, Any]], load: Load) -> list[Asked]:
 
 def show(runs: Sequence[dict[str, Any]]) -> None:
     table = Table(
-        "core", "µs a tick", "ticks/s", "published/s", "late ms", "waiting", "MiB", box=None
+        "core",
+        "µs a tick",
+        "Redis' µs",
+        "ticks/s",
+        "published/s",
+        "late ms",
+        "waiting",
+        "MiB",
+        box=None,
     )
     for one in runs:
         table.add_row(
             f"{one['core']:.0%}",
             f"{one['us_per_tick']:.1f}",
+            f"{one['redis_us_per_tick']:.1f}",
             f"{one['ticks_per_s']:,.0f}",
             f"{one['published_per_s']:,.0f}",
             f"{one['late_ms']:.0f}",

@@ -9,7 +9,8 @@ import asyncio
 import logging
 import random
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
@@ -26,6 +27,8 @@ _log = logging.getLogger(__name__)
 
 _DIRECTORY_REFRESH_S = 5.0
 """So that a Redis that lost its memory knows the channels again."""
+_ANNOUNCED_AT_ONCE = 1_000
+"""Channels: 2 ms of this process. All those of 500 pairs of 5 venues in one command were 45."""
 _BACKOFF_FIRST_S = 0.05
 _BACKOFF_MAX_S = 1.0
 """Short: live flow is to be back within 2 s of Redis' return."""
@@ -67,6 +70,11 @@ class Publisher:
         self._name = uuid.uuid4().hex
         self._next_batch = 1
         self._waiting: dict[str, Waiting] = {}
+        """Of all channels that ever held a tick."""
+        self._holding: dict[str, Waiting] = {}
+        """Those of them that hold some now, who waits longest first: a flush takes some hundred.
+        With 500 pairs of 5 venues, looking through all channels at each flush cost more CPU than
+        all else here: 185 of 275 µs a tick at 400 flushes a second, 22 since (2026-11)."""
         self._held = 0
         self._in_flight: list[Batch] = []
         self._fences: dict[str, Fence] = {}
@@ -97,17 +105,21 @@ class Publisher:
         With the buffer full, the oldest of the same channel makes room; a channel's only tick
         is kept, so that a busy one can't cost a quiet one its newest.
         """
-        waiting_by_name, room = self._waiting, self._settings.buffer_ticks_max - self._held
+        waiting_by_name, holding = self._waiting, self._holding
+        room = self._settings.buffer_ticks_max - self._held
         for tick in ticks:
             name = tick.channel.name
             waiting = waiting_by_name.get(name)
             if waiting is None:
                 waiting = waiting_by_name[name] = self._waiting_of(tick.channel)
-            if room <= 0 and waiting.payloads:
+            if not waiting.payloads:
+                holding[name] = waiting
+                room -= 1
+            elif room > 0:
+                room -= 1
+            else:
                 waiting.drop()
                 self.counts.dropped += 1
-            else:
-                room -= 1
             waiting.add(tick)
         self._held = self._settings.buffer_ticks_max - room
         if self._held:
@@ -141,12 +153,14 @@ class Publisher:
         self._in_doubt.discard(venue)
         for name in [name for name, one in self._waiting.items() if one.feed == venue]:
             ticks = len(self._waiting.pop(name).payloads)
+            self._holding.pop(name, None)
             self._held -= ticks
             self.counts.yielded += ticks
         self._wake.set()
 
     async def drain(self) -> None:
-        """Returns when nothing is held or on its way. Bound it: Redis may be gone."""
+        """Returns when nothing is held or on its way, and all of it can be found. Bound it: Redis
+        may be gone."""
         await self._empty.wait()
 
     async def run(self) -> None:
@@ -172,7 +186,8 @@ class Publisher:
             except (RedisError, OSError, TimeoutError) as error:
                 if not away:
                     away = True
-                    _log.warning("redis can't take ticks (%s); holding them", error)
+                    reason = str(error) or "no answer in time"
+                    _log.warning("redis can't take ticks (%s); holding them", reason)
                 self._wake.set()
                 await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
                 backoff_s = min(backoff_s * 2, _BACKOFF_MAX_S)
@@ -192,13 +207,13 @@ class Publisher:
         has_taken = bool(self._in_flight)
         if has_taken:
             await self._send(self._in_flight)
+        if self._new_channels:
+            await self._announce([*islice(self._new_channels, _ANNOUNCED_AT_ONCE)])
         # Ticks of a venue whose batches are parked are held, too, and nothing is to be done.
-        if self._held and has_taken:
+        if self._new_channels or (self._held and has_taken):
             self._wake.set()
         elif not (self._held or self._in_flight or self._parked):
             self._empty.set()
-        if self._new_channels:
-            await self._announce(set(self._new_channels))
 
     def _unpark(self) -> list[Batch]:
         """Batches that were refused, though the lease is still ours; others' are given up."""
@@ -222,8 +237,8 @@ class Publisher:
         now_s = self._clock.monotonic_s()
         batches: list[Batch] = []
         open_batches: dict[str, Batch] = {}
-        for name in [name for name, waiting in self._waiting.items() if waiting.payloads]:
-            venue = self._waiting[name].feed
+        for name, waiting in list(self._holding.items()):
+            venue = waiting.feed
             if venue in self._parked:
                 continue
             fence = fences.get(venue)
@@ -236,10 +251,11 @@ class Publisher:
                 batch = open_batches[venue] = Batch(self._next_batch, fence)
                 self._next_batch += 1
                 batches.append(batch)
-            waiting = self._waiting.pop(name)
+            del self._holding[name]
             self._held -= batch.add(waiting, settings.batch_ticks_max, tx, now_s)
-            # Back behind the others: a busy channel starves none.
-            self._waiting[name] = waiting
+            if waiting.payloads:
+                # Back behind the others: a busy channel starves none.
+                self._holding[name] = waiting
         return batches
 
     async def _send(self, batches: list[Batch]) -> None:
@@ -292,7 +308,7 @@ class Publisher:
             await asyncio.sleep(_DIRECTORY_REFRESH_S)
             self.register_again()
 
-    async def _announce(self, names: set[str]) -> None:
+    async def _announce(self, names: Sequence[str]) -> None:
         """Lets them be found. Subscribers who know them already need no directory."""
         try:
             await self._redis.sadd(DIRECTORY_KEY, *names)
@@ -300,5 +316,5 @@ class Publisher:
             if takes_no_writes(error):
                 raise
             _log.error("the directory of channels is spoilt (%s)", error)
-        self._channels |= names
-        self._new_channels = self._new_channels - names
+        self._channels.update(names)
+        self._new_channels.difference_update(names)

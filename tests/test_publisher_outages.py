@@ -110,7 +110,7 @@ async def test_a_batch_whose_answer_was_lost_is_not_published_twice(
 
 
 async def test_a_redis_that_stalls_is_given_up_on_and_tried_again(
-    redis_server: RedisServer, redis: Redis
+    redis_server: RedisServer, redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with (
         proxy_to(redis_server.socket) as proxy,
@@ -124,6 +124,7 @@ async def test_a_redis_that_stalls_is_given_up_on_and_tried_again(
         proxy.flow()
         await drained(publisher)
     assert ids(await log_of(redis)) == list(range(1, 61))
+    assert "redis can't take ticks (no answer in time); holding them" in caplog.text
 
 
 async def test_chopped_and_slow_answers_are_answers_all_the_same(
@@ -132,7 +133,8 @@ async def test_chopped_and_slow_answers_are_answers_all_the_same(
     async with proxy_to(redis_server.socket) as proxy:
         proxy.answers.piece_bytes, proxy.requests.piece_bytes = 1, 7
         proxy.answers.delay_s = 0.01
-        async with publishing(f"redis://127.0.0.1:{proxy.port}") as publisher:
+        patient = msgspec.structs.replace(SMALL, answer_limit_s=60.0)
+        async with publishing(f"redis://127.0.0.1:{proxy.port}", patient) as publisher:
             publisher.offer([*ticks(1, 40), *ticks(1, 40, ETH)])
             await drained(publisher)
             assert publisher.counts.retried_batches == 0
