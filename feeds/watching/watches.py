@@ -231,11 +231,14 @@ class Watches:
             return
         sentence = f"{watch.channel.name} lacks {messages} messages, by the venue's own numbers"
         self._tell_once("missing", f"{sentence}; more are only counted")
-        # The rest of it does come: a hole is no reason to ask again and again.
-        may_renew = self._can_renew and self._now_s >= watch.renew_from_s
-        if by == "venue" and may_renew and watch.state != "stale" and not watch.wants_renewal:
+        if by == "venue" and watch.state != "stale" and not watch.wants_renewal:
+            self._ask_again(watch, f"lacks {messages} messages", now_us)
+
+    def _ask_again(self, watch: Watch, reason: str, now_us: int) -> None:
+        """The rest of it does come: a hole is no reason to ask again and again."""
+        if self._can_renew and self._now_s >= watch.renew_from_s:
             watch.wants_renewal = True
-            self._turn(watch, "resync", now_us, "venue", f"lacks {messages} messages")
+            self._turn(watch, "resync", now_us, "venue", reason)
 
     def _found(self, reason: Reason, where: str) -> None:
         self.counts.found[reason] += 1

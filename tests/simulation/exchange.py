@@ -233,7 +233,7 @@ class Exchange:
             bad = self.random.choice(("NaN", "0", "-1.5"))
             words = ["trade", market.channel.symbol, number, bad if is_poisoned else price, at_us]
         else:
-            ask = "1" if is_poisoned else "200"
+            ask = "0" if is_poisoned else "200"
             words = ["quote", market.channel.symbol, number, price, ask, at_us]
         said = Said(msgspec.json.encode(words).decode(), market.channel.name, number)
         market.made.append((now_s, said))

@@ -124,7 +124,7 @@ FEED_BUGS: Final[dict[str, Plant]] = {
     ),
     "silence is not noticed": _in_the_place_of(Rhythm, "is_overdue", _never),
     "a quiet second is a silence": _in_the_place_of(Rhythm, "is_overdue", _in_a_hurry),
-    "what is torn is not asked for again": _in_the_place_of(Watches, "tear", _nothing),
+    "what has a hole is not asked for again": _in_the_place_of(Watches, "_ask_again", _nothing),
     "the venue is not to blame for its cuts": _in_the_place_of(Watch, "cut", _by_the_feed),
     "the venue is to blame for our absence": _in_the_place_of(Watch, "cut", _by_the_venue),
 }
