@@ -1,21 +1,21 @@
-"""What the venues' JSON has in common: numbers as written, trade ids, a book's empty side. Pure."""
+"""What venues have in common that speak JSON: frames that can't be read, numbers as written, trade
+ids, a book's empty side. Pure."""
 
 import re
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
 
+from feeds.listing import Listing
 from feeds.market import Channel, Tick, Trade, digits
 from feeds.market.digits import is_zero
 from feeds.venue import Event, ParseError
 
 _UNREADABLE = (ValueError, RecursionError)
-"""All that reading a frame may raise: msgspec's errors, ours and Unicode's are ValueErrors, and
-msgspec answers deep nesting with RecursionError."""
-
-Read = Callable[[str | bytes, int | None], Sequence[Event]]
-"""A venue's own reading of a frame and of its receive time in microseconds."""
+"""All that `read` may raise: msgspec's errors, ours and Unicode's are ValueErrors, and msgspec
+answers deep nesting with RecursionError."""
 
 Count = Annotated[int, msgspec.Meta(ge=0)]
 TradeId = Annotated[int, msgspec.Meta(ge=0)] | str
@@ -24,13 +24,24 @@ TradeId = Annotated[int, msgspec.Meta(ge=0)] | str
 _TRADE_ID = re.compile(r"[!-~]{1,64}\Z")
 
 
-def parsed(read: Read, frame: str | bytes, received_ns: int | None) -> Sequence[Event]:
-    """What `read` makes of a frame; whatever it raises is a ParseError, with an excerpt."""
-    received_us = None if received_ns is None else received_ns // 1_000
-    try:
-        return read(frame, received_us)
-    except _UNREADABLE as error:
-        raise ParseError(str(error), frame) from error
+class FrameParser(ABC):
+    """A venue's `Parser` but for what its frames say. What is wrong with one is a ParseError, with
+    an excerpt."""
+
+    def __init__(self, listing: Listing) -> None:
+        self.listing = listing
+
+    def feed(self, frame: str | bytes, received_ns: int | None) -> Sequence[Event]:
+        """See `Parser.feed`."""
+        received_us = None if received_ns is None else received_ns // 1_000
+        try:
+            return self.read(frame, received_us)
+        except _UNREADABLE as error:
+            raise ParseError(str(error), frame) from error
+
+    @abstractmethod
+    def read(self, frame: str | bytes, received_us: int | None) -> Sequence[Event]:
+        """Everything that a frame says. May raise any ValueError, and RecursionError."""
 
 
 def trade_id(written: int | str) -> str:

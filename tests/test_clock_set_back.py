@@ -19,7 +19,7 @@ from feeds.deriving.heard import Heard
 from feeds.deriving.wall_clock import SetBackError, WallClock
 from feeds.market import Channel, Quote, SystemClock, Tick, Trade
 from feeds.settings import HistorySettings, PublisherSettings
-from tests.gateway_server import Publishing, publishing_on
+from tests.gateway_server import publishing_on
 from tests.manual_clock import ManualClock
 from tests.test_derived_feed import published
 from tests.until_answer import until_answer
@@ -60,12 +60,16 @@ async def move(feed: DerivedFeed, clock: SetClock) -> None:
 
 
 @contextlib.asynccontextmanager
-async def deriving(
-    redis: Redis, publish: Publishing, clock: SetClock
-) -> AsyncIterator[DerivedFeed]:
+async def deriving(redis: Redis, redis_url: str, clock: SetClock) -> AsyncIterator[DerivedFeed]:
     settings = DerivedSettings(simulated=True, candle=CandleSettings(lateness_ms=200))
-    feed = DerivedFeed((PRICE, CANDLES), settings, ["sim"], publish.publisher, redis, clock=clock)
-    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+    async with (
+        publishing_on(redis_url, ALL_OF_IT) as publish,
+        asyncio.timeout(60),
+        asyncio.TaskGroup() as group,
+    ):
+        feed = DerivedFeed(
+            (PRICE, CANDLES), settings, ["sim"], publish.publisher, redis, clock=clock
+        )
         feed.register([QUOTES, TRADES])
         await feed.load()
         running = group.create_task(feed.run())
@@ -96,10 +100,7 @@ async def test_a_clock_set_back_by_an_hour_stops_no_price(
     redis: Redis, redis_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock = SetClock()
-    async with (
-        publishing_on(redis_url, ALL_OF_IT) as publish,
-        deriving(redis, publish, clock) as feed,
-    ):
+    async with deriving(redis, redis_url, clock) as feed:
         before_us = clock.now_us()
         clock.back_s = 3_600.0
 
@@ -120,10 +121,7 @@ async def test_what_is_final_is_so_once_and_its_corrections_come_in_order(
     redis: Redis, redis_url: str
 ) -> None:
     clock = SetClock()
-    async with (
-        publishing_on(redis_url, ALL_OF_IT) as publish,
-        deriving(redis, publish, clock) as feed,
-    ):
+    async with deriving(redis, redis_url, clock) as feed:
         await until_answer(lambda: are_finals(redis, 4))
         newest = (await finals(redis))[-1]["start"]
         clock.back_s = 2.0
@@ -146,10 +144,7 @@ async def test_what_is_final_is_so_once_and_its_corrections_come_in_order(
 
 async def test_a_small_step_back_changes_nothing(redis: Redis, redis_url: str) -> None:
     clock = SetClock()
-    async with (
-        publishing_on(redis_url, ALL_OF_IT) as publish,
-        deriving(redis, publish, clock) as feed,
-    ):
+    async with deriving(redis, redis_url, clock) as feed:
         before_us = clock.now_us()
         clock.back_s = 0.5
 

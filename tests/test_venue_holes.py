@@ -2,16 +2,15 @@
 
 import json
 from collections.abc import Callable
-from random import Random
 
 import pytest
 import uvloop
 
-from feeds.market import Channel, Missing, SystemClock, Trade
+from feeds.market import Channel, Missing, Trade
 from feeds.settings import ConnectionSettings
 from feeds.venue import Subscription
-from feeds.venue_feed import VenueFeed
 from feeds.venues import VENUES
+from tests.toy_venue import a_feed
 from tests.venue_server import TickList, VenueServer, running, until
 
 LOOPS = {"uvloop": uvloop.new_event_loop}
@@ -47,15 +46,8 @@ async def test_a_hole_in_one_of_three_symbols_is_told_and_asked_for_again_of_tha
     assert row.renew_frames is not None
     renewal = list(row.renew_frames(Subscription("trade", torn)))
     async with VenueServer() as server:
-        feed = VenueFeed(
-            row,
-            wanted,
-            ConnectionSettings(close_limit_s=0.3),
-            sink,
-            clock=SystemClock(),
-            random=Random(7),
-            url=server.url,
-        )
+        settings = ConnectionSettings(close_limit_s=0.3)
+        feed = a_feed(server, sink, row=row, subscriptions=wanted, settings=settings)
         async with running(feed.run()):
             side = await server.next_side()
             for frame in row.subscribe_frames(wanted):

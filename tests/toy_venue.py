@@ -104,7 +104,7 @@ def wants(*symbols: str) -> list[Subscription]:
 
 
 def a_feed(
-    server: VenueServer,
+    venue: VenueServer | str,
     sink: TickList,
     *,
     row: Venue = TOY,
@@ -112,6 +112,7 @@ def a_feed(
     settings: ConnectionSettings = QUICK,
     clock: Clock | None = None,
 ) -> VenueFeed:
+    """Of a venue that is there, or of whatever is at a URL."""
     return VenueFeed(
         row,
         subscriptions or wants("BTC-USD"),
@@ -119,7 +120,7 @@ def a_feed(
         sink,
         clock=clock or SystemClock(),
         random=Random(7),
-        url=server.url,
+        url=venue if isinstance(venue, str) else venue.url,
     )
 
 
@@ -138,12 +139,6 @@ async def live(server: VenueServer, sink: TickList, id_: int = 1) -> Side:
     await side.send(trade(id_))
     await sink.reach(before + 1)
     return side
-
-
-def feed_at(url: str, sink: TickList) -> VenueFeed:
-    return VenueFeed(
-        TOY, wants("BTC-USD"), QUICK, sink, clock=SystemClock(), random=Random(7), url=url
-    )
 
 
 def payload_id(tick: Tick) -> str:

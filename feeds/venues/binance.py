@@ -22,16 +22,8 @@ from feeds.venue import (
     TickKind,
     Venue,
 )
-from feeds.wire import (
-    Count,
-    TradeId,
-    best,
-    best_size,
-    opening,
-    parsed,
-    trade_id,
-    written,
-)
+from feeds.venues.majors import majors_in
+from feeds.wire import Count, FrameParser, TradeId, best, best_size, opening, trade_id, written
 
 # AEUR and XUSD are left out: they'd take the end of ADAEUR and AVAXUSD.
 _QUOTE_ASSETS: Final = (
@@ -131,17 +123,13 @@ def instrument(native: str) -> Instrument:
     return _EXPLICIT.get(name) or Instrument.split(name, _QUOTES)
 
 
-class BinanceParser:
+class BinanceParser(FrameParser):
     """Stateless but for the names it has seen."""
 
     def __init__(self, symbol: str | None = None) -> None:
-        self._listing = Listing("binance", instrument, symbol)
+        super().__init__(Listing("binance", instrument, symbol))
 
-    def feed(self, frame: str | bytes, received_ns: int | None) -> Sequence[Event]:
-        """See `Parser.feed`."""
-        return parsed(self._read, frame, received_ns)
-
-    def _read(self, frame: str | bytes, received_us: int | None) -> Sequence[Event]:
+    def read(self, frame: str | bytes, received_us: int | None) -> Sequence[Event]:
         if frame[:1] in ("[", b"["):
             return self._events(_decode_list(frame), "", received_us)
         outer = _decode_outer(frame)
@@ -198,10 +186,10 @@ class BinanceParser:
             _time_us(seen.time),
             received_us,
         )
-        return (Tick(self._listing.trade(seen.native or _native(stream)), trade),)
+        return (Tick(self.listing.trade(seen.native or _native(stream)), trade),)
 
     def _quote(self, seen: _BookTicker, stream: str, received_us: int | None) -> Sequence[Event]:
-        channel = self._listing.quote(seen.native or _native(stream))
+        channel = self.listing.quote(seen.native or _native(stream))
         bid, ask = best(seen.bid), best(seen.ask)
         quote = Quote(
             bid,
@@ -265,16 +253,7 @@ BINANCE: Final = Venue(
     name="binance",
     title="Binance",
     url="wss://data-stream.binance.vision",  # market data only, and no port that firewalls mind
-    symbols=(
-        "BTC-USDT",
-        "ETH-USDT",
-        "SOL-USDT",
-        "XRP-USDT",
-        "DOGE-USDT",
-        "ADA-USDT",
-        "LTC-USDT",
-        "BTC-USDC",
-    ),
+    symbols=(*majors_in("USDT"), "BTC-USDC"),
     kinds=("trade", "quote"),
     parser=BinanceParser,
     connect_url=_connect_url,

@@ -12,16 +12,8 @@ from msgspec import Raw
 from feeds.listing import Listing
 from feeds.market import Instrument, Quote, Tick, Trade
 from feeds.market.digits import positive
-from feeds.venue import (
-    Confirmed,
-    Event,
-    Leaving,
-    Refused,
-    Subscription,
-    TickKind,
-    Venue,
-)
-from feeds.wire import TradeId, best, best_size, parsed, trade_id, written
+from feeds.venue import Confirmed, Event, Leaving, Refused, Subscription, TickKind, Venue
+from feeds.wire import FrameParser, TradeId, best, best_size, trade_id, written
 
 _TRADES: Final = "live_trades_"
 _BOOK: Final = "order_book_"
@@ -89,17 +81,13 @@ def instrument(native: str) -> Instrument:
     return pair if joined == native else Instrument.of(pair.base, pair.quote, "PERP")
 
 
-class BitstampParser:
+class BitstampParser(FrameParser):
     """Stateless but for the names it has seen."""
 
     def __init__(self, symbol: str | None = None) -> None:
-        self._listing = Listing("bitstamp", instrument, symbol)
+        super().__init__(Listing("bitstamp", instrument, symbol))
 
-    def feed(self, frame: str | bytes, received_ns: int | None) -> Sequence[Event]:
-        """See `Parser.feed`."""
-        return parsed(self._read, frame, received_ns)
-
-    def _read(self, frame: str | bytes, received_us: int | None) -> Sequence[Event]:
+    def read(self, frame: str | bytes, received_us: int | None) -> Sequence[Event]:
         outer = _decode_outer(frame)
         match outer.event:
             case "trade" if outer.channel.startswith(_TRADES) or not outer.channel:
@@ -127,11 +115,11 @@ class BitstampParser:
             _time_us(seen.microtimestamp),
             received_us,
         )
-        return (Tick(self._listing.trade(native), trade),)
+        return (Tick(self.listing.trade(native), trade),)
 
     def _quote(self, seen: _Book, native: str, received_us: int | None) -> Sequence[Event]:
         """None of a book with an empty side: a quote needs two."""
-        channel = self._listing.quote(native)
+        channel = self.listing.quote(native)
         venue_us = _time_us(seen.microtimestamp)
         if not (seen.bids and seen.asks):
             return ()

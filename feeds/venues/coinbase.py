@@ -15,7 +15,8 @@ from feeds.market import Channel, Instrument, Quote, Side, Tick, Trade
 from feeds.market.digits import positive
 from feeds.market.times import rfc3339_us
 from feeds.venue import Confirmed, Event, Refused, Subscription, TickKind, Venue
-from feeds.wire import Count, TradeId, best, best_size, oldest_first, parsed, trade_id
+from feeds.venues.majors import majors_in
+from feeds.wire import Count, FrameParser, TradeId, best, best_size, oldest_first, trade_id
 
 _CHANNELS: Final[dict[TickKind, str]] = {"trade": "matches", "quote": "ticker"}
 
@@ -117,17 +118,13 @@ def instrument(native: str) -> Instrument:
     return Instrument.of(base, quote, contract)
 
 
-class CoinbaseParser:
+class CoinbaseParser(FrameParser):
     """Stateless but for the names it has seen."""
 
     def __init__(self, symbol: str | None = None) -> None:
-        self._listing = Listing("coinbase", instrument, symbol)
+        super().__init__(Listing("coinbase", instrument, symbol))
 
-    def feed(self, frame: str | bytes, received_ns: int | None) -> Sequence[Event]:
-        """See `Parser.feed`."""
-        return parsed(self._read, frame, received_ns)
-
-    def _read(self, frame: str | bytes, received_us: int | None) -> Sequence[Event]:
+    def read(self, frame: str | bytes, received_us: int | None) -> Sequence[Event]:
         outer = _decode_outer(frame)
         match outer.type or outer.channel:
             case "subscriptions":
@@ -166,7 +163,7 @@ class CoinbaseParser:
     def _trade(
         self, seen: _Match | _AdvancedTrade, received_us: int | None
     ) -> tuple[Channel, Trade]:
-        return self._listing.trade(seen.product_id), Trade(
+        return self.listing.trade(seen.product_id), Trade(
             positive(seen.price),
             positive(seen.size),
             _TAKER[seen.side],
@@ -176,7 +173,7 @@ class CoinbaseParser:
         )
 
     def _ticker(self, seen: _Ticker, received_us: int | None) -> Sequence[Event]:
-        channel = self._listing.quote(seen.product_id)
+        channel = self.listing.quote(seen.product_id)
         bid, ask = best(seen.best_bid), best(seen.best_ask)
         quote = Quote(
             bid,
@@ -192,7 +189,7 @@ class CoinbaseParser:
         venue_us = rfc3339_us(seen.timestamp)
         ticks = []
         for ticker in (ticker for event in seen.events for ticker in event.tickers):
-            channel = self._listing.quote(ticker.product_id)
+            channel = self.listing.quote(ticker.product_id)
             bid, ask = best(ticker.best_bid), best(ticker.best_ask)
             bid_size = best_size(ticker.best_bid_quantity)
             ask_size = best_size(ticker.best_ask_quantity)
@@ -240,18 +237,7 @@ COINBASE: Final = Venue(
     title="Coinbase",
     url="wss://ws-feed.exchange.coinbase.com",
     # No USDC: its books are those of dollars.
-    symbols=(
-        "BTC-USD",
-        "ETH-USD",
-        "SOL-USD",
-        "XRP-USD",
-        "DOGE-USD",
-        "ADA-USD",
-        "LTC-USD",
-        "BTC-EUR",
-        "ETH-EUR",
-        "USDT-USD",
-    ),
+    symbols=(*majors_in("USD"), "BTC-EUR", "ETH-EUR", "USDT-USD"),
     kinds=("trade", "quote"),
     parser=CoinbaseParser,
     connect_url=_connect_url,

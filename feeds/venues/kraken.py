@@ -17,24 +17,17 @@ from feeds.market.digits import digits, positive
 from feeds.market.times import rfc3339_us
 from feeds.venue import Confirmed, Event, Refused, Subscription, TickKind, Torn, Venue
 from feeds.venues.kraken_book import DEPTH, KrakenBook, Level
-from feeds.wire import (
-    TradeId,
-    best,
-    best_size,
-    oldest_first,
-    parsed,
-    trade_id,
-    written,
-)
+from feeds.venues.majors import majors_in
+from feeds.wire import FrameParser, TradeId, best, best_size, oldest_first, trade_id, written
 
-Asked = Mapping[TickKind, Mapping[str, object]]
+_Asked = Mapping[TickKind, Mapping[str, object]]
 """What to ask for each kind of tick: a channel and its options."""
 
-_BY_TICKER: Final[Asked] = {
+_BY_TICKER: Final[_Asked] = {
     "trade": {"channel": "trade"},
     "quote": {"channel": "ticker", "event_trigger": "bbo"},
 }
-_BY_BOOK: Final[Asked] = {
+_BY_BOOK: Final[_Asked] = {
     "trade": {"channel": "trade"},
     "quote": {"channel": "book", "depth": DEPTH},
 }
@@ -114,19 +107,15 @@ def instrument(native: str) -> Instrument:
     return Instrument.of(base, quote)
 
 
-class KrakenParser:
+class KrakenParser(FrameParser):
     """Stateless but for the names it has seen, and the books. Reads whatever quotes are made of,
     so that a recording says itself which it was."""
 
     def __init__(self, symbol: str | None = None) -> None:
-        self._listing = Listing("kraken", instrument, symbol)
+        super().__init__(Listing("kraken", instrument, symbol))
         self._books: dict[str, KrakenBook] = {}
 
-    def feed(self, frame: str | bytes, received_ns: int | None) -> Sequence[Event]:
-        """See `Parser.feed`."""
-        return parsed(self._read, frame, received_ns)
-
-    def _read(self, frame: str | bytes, received_us: int | None) -> Sequence[Event]:
+    def read(self, frame: str | bytes, received_us: int | None) -> Sequence[Event]:
         if frame[:1] in ("[", b"["):
             raise ValueError("a message of Kraken's version 1; this reads version 2")
         outer = _decode_outer(frame)
@@ -148,7 +137,7 @@ class KrakenParser:
         return [quote for quote in quotes if quote is not None]
 
     def _trade(self, seen: _Trade, received_us: int | None) -> tuple[Channel, Trade]:
-        return self._listing.trade(seen.symbol), Trade(
+        return self.listing.trade(seen.symbol), Trade(
             positive(written(seen.price)),
             positive(written(seen.qty)),
             seen.side,
@@ -158,7 +147,7 @@ class KrakenParser:
         )
 
     def _quote(self, seen: _Ticker, received_us: int | None) -> Tick | None:
-        channel = self._listing.quote(seen.symbol)
+        channel = self.listing.quote(seen.symbol)
         bid, ask = best(written(seen.bid)), best(written(seen.ask))
         quote = Quote(
             bid,
@@ -181,7 +170,7 @@ class KrakenParser:
 
     def _checked(self, seen: _Book) -> _Change:
         return _Change(
-            self._listing.quote(seen.symbol),
+            self.listing.quote(seen.symbol),
             _levels(seen.bids),
             _levels(seen.asks),
             seen.checksum,
@@ -200,11 +189,11 @@ class KrakenParser:
         fault = take(new.bids, new.asks, new.checksum)
         if fault is not None:
             return Torn(channel, fault)
-        best = book.best
-        if best is None or best == book.told:
+        found = book.best
+        if found is None or found == book.told:
             return None
-        book.told = best
-        (bid, bid_size), (ask, ask_size) = best
+        book.told = found
+        (bid, bid_size), (ask, ask_size) = found
         return Tick(channel, Quote(bid, ask, bid_size, ask_size, new.venue_us, received_us))
 
 
@@ -222,7 +211,7 @@ def _connect_url(url: str, subscriptions: Sequence[Subscription]) -> str:
     return url
 
 
-def _subscribe_frames(asked: Asked, subscriptions: Sequence[Subscription]) -> Sequence[str]:
+def _subscribe_frames(asked: _Asked, subscriptions: Sequence[Subscription]) -> Sequence[str]:
     """A frame a channel: Kraken answers for each symbol, and a bad one fails by itself.
 
     No snapshot of trades: after a reconnect it would repeat what we had.
@@ -233,7 +222,7 @@ def _subscribe_frames(asked: Asked, subscriptions: Sequence[Subscription]) -> Se
     return [_request("subscribe", asked, kind, of_kind) for kind, of_kind in symbols.items()]
 
 
-def _renew_frames(asked: Asked, wanted: Subscription) -> Sequence[str]:
+def _renew_frames(asked: _Asked, wanted: Subscription) -> Sequence[str]:
     kind, symbols = wanted.kind, [wanted.symbol]
     return [
         _request("unsubscribe", asked, kind, symbols),
@@ -243,7 +232,7 @@ def _renew_frames(asked: Asked, wanted: Subscription) -> Sequence[str]:
 
 def _request(
     method: Literal["subscribe", "unsubscribe"],
-    asked: Asked,
+    asked: _Asked,
     kind: TickKind,
     symbols: Sequence[str],
 ) -> str:
@@ -258,19 +247,7 @@ _TICKER_ROW: Final = Venue(
     name="kraken",
     title="Kraken",
     url="wss://ws.kraken.com/v2",
-    symbols=(
-        "BTC-USD",
-        "ETH-USD",
-        "SOL-USD",
-        "XRP-USD",
-        "DOGE-USD",
-        "ADA-USD",
-        "LTC-USD",
-        "BTC-EUR",
-        "ETH-EUR",
-        "BTC-USDC",
-        "USDT-USD",
-    ),
+    symbols=(*majors_in("USD"), "BTC-EUR", "ETH-EUR", "BTC-USDC", "USDT-USD"),
     kinds=("trade", "quote"),
     parser=KrakenParser,
     connect_url=_connect_url,

@@ -24,7 +24,7 @@ class Level(NamedTuple):
     size: str
 
 
-class Side:
+class BookSide:
     """The levels of one side, best first."""
 
     __slots__ = ("_is_bids", "_keys", "_summands", "levels")
@@ -86,7 +86,7 @@ class KrakenBook:
     __slots__ = ("_complained", "_depth", "asks", "bids", "is_whole", "told")
 
     def __init__(self, depth: int = DEPTH) -> None:
-        self.bids, self.asks = Side(is_bids=True), Side(is_bids=False)
+        self.bids, self.asks = BookSide(is_bids=True), BookSide(is_bids=False)
         self.is_whole = False
         self.told: tuple[Level, Level] | None = None
         """The best that was passed on last, noted by whoever does; None after a snapshot."""

@@ -23,11 +23,12 @@ from feeds.venue import (
     TickKind,
     Venue,
 )
-from feeds.wire import Count, best, best_size, parsed, trade_id
+from feeds.venues.majors import majors_in
+from feeds.wire import Count, FrameParser, best, best_size, trade_id
 
 _CHANNELS: Final[dict[TickKind, str]] = {"trade": "trades", "quote": "bbo-tbt"}
 _PONG: Final = ("pong", b"pong")
-"""The answer to the text `ping`, the only messages that are no JSON."""
+"""The answer to the text `ping`: the only message that is no JSON, as text and as bytes."""
 _SERVICE_UPGRADE: Final = "64008"
 """The code of the notice that precedes the end of a connection, by 30 to 60 s."""
 _OTHER_EVENTS: Final = frozenset(
@@ -36,9 +37,9 @@ _OTHER_EVENTS: Final = frozenset(
 _DIGITS_MAX: Final = 14
 """Of a time in milliseconds, until the year 5138."""
 
-REQUEST_ARGS_MAX: Final = 50
-"""Channels in one request: with the longest symbols that is 3.5 kB. 64 KB are allowed, 4,096 bytes
-were before."""
+_REQUEST_ARGS_MAX: Final = 50
+"""Channels in one request: with the longest symbols that is 3.5 kB. Of the limits that OKX has had,
+4,096 bytes and 64 KB, it keeps both."""
 REQUESTS_PER_HOUR_MAX: Final = 480
 """Requests that OKX takes of one connection, to subscribe and to unsubscribe together."""
 
@@ -74,7 +75,7 @@ class _Trade(msgspec.Struct, gc=False):
     time: str = msgspec.field(name="ts")
     native: str = msgspec.field(name="instId", default="")
     count: str = "1"
-    """Came in 2023; before, each fill was a message."""
+    """Captures of before 2023 have none: there each fill is a message."""
 
 
 class _Level(msgspec.Struct, array_like=True, gc=False):
@@ -109,17 +110,13 @@ def instrument(native: str) -> Instrument:
     return Instrument.of(base, quote)
 
 
-class OkxParser:
+class OkxParser(FrameParser):
     """Stateless but for the names it has seen."""
 
     def __init__(self, symbol: str | None = None) -> None:
-        self._listing = Listing("okx", instrument, symbol)
+        super().__init__(Listing("okx", instrument, symbol))
 
-    def feed(self, frame: str | bytes, received_ns: int | None) -> Sequence[Event]:
-        """See `Parser.feed`."""
-        return parsed(self._read, frame, received_ns)
-
-    def _read(self, frame: str | bytes, received_us: int | None) -> Sequence[Event]:
+    def read(self, frame: str | bytes, received_us: int | None) -> Sequence[Event]:
         if frame in _PONG:
             return ()
         outer = _decode_outer(frame)
@@ -149,11 +146,11 @@ class OkxParser:
             _time_us(seen.time),
             received_us,
         )
-        return Tick(self._listing.trade(seen.native or native), trade, fills=_fills(seen.count))
+        return Tick(self.listing.trade(seen.native or native), trade, fills=_fills(seen.count))
 
     def _quote(self, seen: _Best, native: str, received_us: int | None) -> Tick | None:
         """None of a book with an empty side: a quote needs two."""
-        channel, venue_us = self._listing.quote(native), _time_us(seen.time)
+        channel, venue_us = self.listing.quote(native), _time_us(seen.time)
         if not (seen.bids and seen.asks):
             return None
         highest, lowest = seen.bids[0], seen.asks[0]
@@ -211,9 +208,9 @@ def _connect_url(url: str, subscriptions: Sequence[Subscription]) -> str:
 
 def _subscribe_frames(subscriptions: Sequence[Subscription]) -> Sequence[str]:
     """Each channel is answered for, and one that OKX doesn't know fails by itself."""
-    starts = range(0, len(subscriptions), REQUEST_ARGS_MAX)
+    starts = range(0, len(subscriptions), _REQUEST_ARGS_MAX)
     return [
-        _request("subscribe", subscriptions[start : start + REQUEST_ARGS_MAX]) for start in starts
+        _request("subscribe", subscriptions[start : start + _REQUEST_ARGS_MAX]) for start in starts
     ]
 
 
@@ -234,15 +231,7 @@ OKX: Final = Venue(
     url="wss://ws.okx.com/ws/v5/public",  # port 8443 is closed since 2026-10-31
     # USDT alone: since 2026-09-30 there are no USD pairs, and those of USDC are books in which
     # dollars and USDC trade as one (https://www.okx.com/docs-v5/log_en/).
-    symbols=(
-        "BTC-USDT",
-        "ETH-USDT",
-        "SOL-USDT",
-        "XRP-USDT",
-        "DOGE-USDT",
-        "ADA-USDT",
-        "LTC-USDT",
-    ),
+    symbols=majors_in("USDT"),
     kinds=("trade", "quote"),
     parser=OkxParser,
     connect_url=_connect_url,

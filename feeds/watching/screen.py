@@ -47,7 +47,8 @@ BACK_MAX_US: Final = 1_000_000
 """How far the times of what comes in the order of its numbers may go back."""
 OUTDATED_MAX: Final = 10
 """So many in a row are not outdated: the venue's numbers or its clock were set back."""
-_SOME: Final = Missing("venue", 1)
+_TORN: Final = Missing("venue", 1)
+"""How many quotes there were meanwhile nobody can say: it counts as one."""
 
 Tell = Callable[[Reason, Tick], None]
 """Hears of each tick that is refused or flagged."""
@@ -194,8 +195,8 @@ class QuoteScreen:
         return Tick(tick.channel, quote, tick.sequence, missing)
 
     def torn(self) -> None:
-        """See `Screen`. How many quotes there were meanwhile nobody can say: it counts as one."""
-        self._owed = _SOME
+        """See `Screen`."""
+        self._owed = _TORN
 
     def _is_set_back(self, venue_us: int | None) -> bool:
         """Whether what goes back are the venue's numbers, not its quotes: so many do, or its clock

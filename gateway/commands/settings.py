@@ -100,7 +100,7 @@ _AT_LEAST: Final = {
     "gateway.outbox_age_max_s": 0.1,
     "gateway.slow_limit_s": 0.1,
 }
-"""Durations with which nothing could work if they were shorter."""
+"""The least that some durations may be: nothing could work with less."""
 
 
 def settings_from(

@@ -140,6 +140,7 @@ def _unreachable(url: str, error: Exception) -> UnreachableError:
 
 
 def _in_words(error: Exception) -> str:
+    said = str(error)[:_TOLD_CHARS] or "the connection broke"
     match error:
         case TimeoutError():
             return f"no answer within {OPEN_LIMIT_S:g} s"
@@ -151,7 +152,5 @@ def _in_words(error: Exception) -> str:
             # Where several addresses failed, asyncio joins their texts and drops their numbers.
             found = _ERRNO.search(str(error))
             number = error.errno or (int(found[1]) if found else None)
-            said = str(error)[:_TOLD_CHARS] or "the connection broke"
             return os.strerror(number).lower() if number else said
-        case _:
-            return str(error)[:_TOLD_CHARS] or "the connection broke"
+    return said

@@ -1,21 +1,15 @@
 """Connections that fall silent, break, are refused or refuse: each is met again, and named."""
 
 import asyncio
-from random import Random
 
 import pytest
 import uvloop
 
-from feeds.market import SystemClock
-from feeds.venue_feed import VenueFeed
 from tests.manual_clock import ManualClock
 from tests.toy_venue import (
-    QUICK,
-    TOY,
     a_feed,
     a_trade,
     changed,
-    feed_at,
     live,
     payload_id,
     row_with,
@@ -221,15 +215,8 @@ async def test_a_venue_that_accepts_and_says_nothing_is_given_up(
     async with await asyncio.start_server(
         lambda _, writer: held.append(writer), "127.0.0.1", 0
     ) as mute:
-        feed = VenueFeed(
-            TOY,
-            wants("BTC-USD"),
-            changed(open_limit_s=0.1),
-            sink,
-            clock=SystemClock(),
-            random=Random(7),
-            url=f"ws://127.0.0.1:{mute.sockets[0].getsockname()[1]}",
-        )
+        url = f"ws://127.0.0.1:{mute.sockets[0].getsockname()[1]}"
+        feed = a_feed(url, sink, settings=changed(open_limit_s=0.1))
         async with running(feed.run()):
             await until(lambda: feed.counts.reconnects > 1)
         for writer in held:
@@ -243,15 +230,7 @@ async def test_an_http_error_is_named(sink: TickList, caplog: pytest.LogCaptureF
         writer.close()
 
     async with await asyncio.start_server(forbid, "127.0.0.1", 0) as web:
-        feed = VenueFeed(
-            TOY,
-            wants("BTC-USD"),
-            QUICK,
-            sink,
-            clock=SystemClock(),
-            random=Random(7),
-            url=f"ws://127.0.0.1:{web.sockets[0].getsockname()[1]}",
-        )
+        feed = a_feed(f"ws://127.0.0.1:{web.sockets[0].getsockname()[1]}", sink)
         async with running(feed.run()):
             await until(lambda: feed.counts.reconnects > 1)
     assert "toy can't be reached (HTTP 451)" in caplog.messages[0]
@@ -273,7 +252,7 @@ async def test_a_venue_that_speaks_no_tls_is_named(
         writer.close()
 
     async with await asyncio.start_server(speak_plainly, "127.0.0.1", 0) as web:
-        feed = feed_at(f"wss://127.0.0.1:{web.sockets[0].getsockname()[1]}", sink)
+        feed = a_feed(f"wss://127.0.0.1:{web.sockets[0].getsockname()[1]}", sink)
         async with running(feed.run()):
             await until(lambda: feed.counts.reconnects > 0)
     assert f"toy can't be reached ({reason}" in caplog.messages[0]
@@ -293,7 +272,7 @@ async def test_a_proxy_of_the_environment_is_asked_but_never_for_loopback(
         port = proxy.sockets[0].getsockname()[1]
         monkeypatch.setenv("https_proxy", f"http://me:secret@127.0.0.1:{port}")
         monkeypatch.delenv("no_proxy", raising=False)
-        outside = feed_at("ws://venue.invalid", sink)
+        outside = a_feed("ws://venue.invalid", sink)
         async with running(a_feed(server, sink).run(), outside.run()):
             await live(server, sink)
             await until(lambda: outside.counts.reconnects > 0)
@@ -310,7 +289,7 @@ async def test_a_proxy_that_cannot_be_used_is_told_without_its_password(
 ) -> None:
     monkeypatch.setenv("https_proxy", proxy)
     monkeypatch.delenv("no_proxy", raising=False)
-    feed = feed_at("wss://venue.invalid", sink)
+    feed = a_feed("wss://venue.invalid", sink)
     async with running(feed.run()):
         await until(lambda: feed.counts.reconnects > 0)
     assert "toy can't be reached (" in caplog.messages[0]

@@ -1,15 +1,12 @@
 """Channels that are dead or torn beside others, and poisoned ticks, from a real socket."""
 
-from random import Random
-
 import pytest
 import uvloop
 
-from feeds.market import Missing, SystemClock, Trade
-from feeds.venue_feed import VenueFeed
+from feeds.market import Missing, Trade
 from feeds.venues import VENUES
 from tests.manual_clock import ManualClock
-from tests.toy_venue import QUICK, a_feed, a_trade, live, payload_id, row_with, says, trade, wants
+from tests.toy_venue import a_feed, a_trade, live, payload_id, row_with, says, trade, wants
 from tests.venue_server import Side, TickList, VenueServer, binance_trade, running, until
 
 LOOPS = {"uvloop": uvloop.new_event_loop}
@@ -149,15 +146,7 @@ async def test_an_outlier_is_passed_on_with_a_flag_and_told_once(
 async def test_a_poisoned_price_of_a_real_venue_is_counted_by_its_reason(
     price: str, reason: str | None, server: VenueServer, sink: TickList
 ) -> None:
-    feed = VenueFeed(
-        VENUES["binance"],
-        wants("BTC-USDT"),
-        QUICK,
-        sink,
-        clock=SystemClock(),
-        random=Random(7),
-        url=server.url,
-    )
+    feed = a_feed(server, sink, row=VENUES["binance"], subscriptions=wants("BTC-USDT"))
     async with running(feed.run()):
         side = await server.next_side()
         poisoned = binance_trade(2).replace("61000.10000000", price)

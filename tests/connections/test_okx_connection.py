@@ -2,16 +2,14 @@
 
 import asyncio
 import json
-import logging
-from collections.abc import AsyncIterator, Sequence
-from random import Random
+from collections.abc import Sequence
 
 import msgspec
 import pytest
 import uvloop
 from redis.asyncio import Redis
 
-from feeds.market import Missing, Publication, Quote, SystemClock, Tick, Trade
+from feeds.market import Missing, Publication, Quote, Tick, Trade
 from feeds.market.bus_names import log_key
 from feeds.settings import ConnectionSettings, FeedSettings, VenueSettings
 from feeds.venue import Subscription, Venue
@@ -20,41 +18,19 @@ from feeds.venues import VENUES
 from tests.okx_server import OkxSide, next_okx_side, quote, trade
 from tests.test_feeds_run import messages, reach
 from tests.test_feeds_run import running as running_feeds
+from tests.toy_venue import QUICK, a_feed, changed
 from tests.venue_server import TickList, VenueServer, running, until
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 
 ROW = VENUES["okx"]
-QUICK = ConnectionSettings(
-    backoff_first_s=0.001,
-    backoff_max_s=0.01,
-    close_limit_s=0.3,
-    steady_after_s=0.0,
-    overlap_s=0.05,
-)
-PATIENT = msgspec.structs.replace(QUICK, overlap_s=60.0)
+PATIENT = changed(overlap_s=60.0)
 """The old socket is left for no reason but that OKX ends it."""
 
 BTC, BTC_QUOTES = "trade:okx:BTC-USDT", "quote:okx:BTC-USDT"
 
 
-@pytest.fixture
-async def server() -> AsyncIterator[VenueServer]:
-    async with VenueServer() as started:
-        yield started
-
-
-@pytest.fixture(autouse=True)
-def _log_all(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, "feeds")
-
-
-@pytest.fixture
-def sink() -> TickList:
-    return TickList()
-
-
-def a_feed(
+def okx_feed(
     server: VenueServer,
     sink: TickList,
     *symbols: str,
@@ -64,10 +40,8 @@ def a_feed(
     wanted = [
         Subscription(kind, symbol) for symbol in symbols or ("BTC-USDT",) for kind in row.kinds
     ]
-    clock = SystemClock()
-    return VenueFeed(
-        row, wanted, settings, sink, clock=clock, random=Random(7), url=server.url + "/ws/v5/public"
-    )
+    url = server.url + "/ws/v5/public"
+    return a_feed(url, sink, row=row, subscriptions=wanted, settings=settings)
 
 
 def ids(ticks: Sequence[Tick]) -> list[int]:
@@ -90,7 +64,7 @@ async def live(server: VenueServer, sink: TickList, id_: int = 1) -> OkxSide:
 async def test_all_channels_are_asked_for_in_one_request(
     server: VenueServer, sink: TickList
 ) -> None:
-    feed = a_feed(server, sink, "BTC-USDT", "ETH-USDT")
+    feed = okx_feed(server, sink, "BTC-USDT", "ETH-USDT")
     async with running(feed.run()):
         okx = await next_okx_side(server, "BTC-USDT", "ETH-USDT")
         await okx.side.send(trade(1), quote(7, "ETH-USDT"))
@@ -114,7 +88,7 @@ async def test_all_channels_are_asked_for_in_one_request(
 async def test_before_the_announced_end_the_next_socket_stands_and_the_old_one_is_left_then(
     server: VenueServer, sink: TickList
 ) -> None:
-    feed = a_feed(server, sink)
+    feed = okx_feed(server, sink)
     async with running(feed.run()):
         old = await live(server, sink, 1)
         await old.announce_the_end()
@@ -138,7 +112,7 @@ async def test_before_the_announced_end_the_next_socket_stands_and_the_old_one_i
 async def test_whichever_socket_is_ahead_all_trades_come_once_and_in_order(
     server: VenueServer, sink: TickList
 ) -> None:
-    feed = a_feed(server, sink, settings=PATIENT)
+    feed = okx_feed(server, sink, settings=PATIENT)
     async with running(feed.run()):
         old = await live(server, sink, 1)
         await old.announce_the_end()
@@ -159,7 +133,7 @@ async def test_whichever_socket_is_ahead_all_trades_come_once_and_in_order(
 async def test_what_came_between_two_sockets_is_missing_and_counted_in_trades(
     server: VenueServer, sink: TickList
 ) -> None:
-    async with running(a_feed(server, sink).run()):
+    async with running(okx_feed(server, sink).run()):
         old = await live(server, sink, 10)
         old.side.cut()
         new = await next_okx_side(server)
@@ -172,7 +146,7 @@ async def test_what_came_between_two_sockets_is_missing_and_counted_in_trades(
 async def test_a_symbol_that_okx_does_not_trade_is_named_and_the_others_live(
     server: VenueServer, sink: TickList, caplog: pytest.LogCaptureFixture
 ) -> None:
-    feed = a_feed(server, sink, "NO-USDT", "BTC-USDT")
+    feed = okx_feed(server, sink, "NO-USDT", "BTC-USDT")
     async with running(feed.run()):
         okx = await next_okx_side(server, "BTC-USDT")
         await okx.side.send(trade(1), quote(1))
@@ -193,7 +167,7 @@ async def test_a_text_ping_is_answered_by_text_and_keeps_a_quiet_connection(
     server: VenueServer, sink: TickList, caplog: pytest.LogCaptureFixture
 ) -> None:
     row = msgspec.structs.replace(ROW, ping_interval_s=0.02)
-    feed = a_feed(server, sink, row=row)
+    feed = okx_feed(server, sink, row=row)
     async with running(feed.run()):
         okx = await live(server, sink)
         while okx.pings < 5:
@@ -210,7 +184,7 @@ async def test_a_text_ping_is_answered_by_text_and_keeps_a_quiet_connection(
 async def test_a_hole_has_only_that_channel_asked_for_again_at_okx_pace(
     server: VenueServer, sink: TickList
 ) -> None:
-    feed = a_feed(server, sink, "BTC-USDT", "ETH-USDT")
+    feed = okx_feed(server, sink, "BTC-USDT", "ETH-USDT")
     async with running(feed.run()):
         okx = await next_okx_side(server, "BTC-USDT", "ETH-USDT")
         await okx.side.send(trade(1), trade(1, "ETH-USDT"), trade(9, fills=5))
@@ -231,7 +205,7 @@ async def test_a_hole_has_only_that_channel_asked_for_again_at_okx_pace(
 async def test_quotes_go_on_where_maintenance_has_set_their_numbers_back(
     server: VenueServer, sink: TickList
 ) -> None:
-    feed = a_feed(server, sink)
+    feed = okx_feed(server, sink)
     async with running(feed.run()):
         okx = await next_okx_side(server)
         start_ms = 1_700_000_000_000
