@@ -17,7 +17,7 @@ from feeds.derived import Derived
 from feeds.derived.outcomes import OUTCOMES
 from feeds.derived.price import PRICE
 from feeds.derived.settings import DerivedChoices, DerivedSettings
-from feeds.deriving import bookkeeper, derived_feed, heard
+from feeds.deriving import bookkeeper, heard, past
 from feeds.deriving.bookkeeper import Bookkeeper
 from feeds.deriving.derived_feed import DerivedFeed
 from feeds.errors import SettingError
@@ -218,7 +218,7 @@ async def test_what_a_crash_left_in_the_ledger_untold_is_told_at_the_next_start(
     redis: Redis, publish: Publishing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Without a ledger in time the oracle could not know that it has spoken.
-    monkeypatch.setattr(derived_feed, "_LEDGER_LIMIT_S", 15.0)
+    monkeypatch.setattr(past, "_LEDGER_LIMIT_S", 15.0)
     path = tmp_path / "ledger.sqlite"
     ledger = await Ledger.open(path, simulated=True, clock=SystemClock())
     left = signal(now_us())

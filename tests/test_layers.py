@@ -28,6 +28,7 @@ PURE = (
     "feeds.derived",
     "feeds.deriving.clock_troubles",
     "feeds.deriving.heard",
+    "feeds.deriving.whereabouts",
     "feeds.others.in_order",
     "feeds.ledger.audit",
     "feeds.ledger.entry",

@@ -4,14 +4,16 @@ Pure. A second is final when it is told to be; then what it is part of grows. A 
 that is final corrects it and all it is part of.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from feeds.derived.bar import Bar, Deal
 from feeds.derived.intervals import INTERVALS, SECOND_US
 from feeds.derived.outages import Outages
+from feeds.derived.past_candles import past_candles
 from feeds.derived.pause import level_of, told_from_us
-from feeds.derived.second_look import Known, added_up, amended, finals_of, joined
+from feeds.derived.running_candle import whole_of
+from feeds.derived.second_look import Known
 from feeds.market import Candle, Channel, Tick
 
 
@@ -180,24 +182,12 @@ class Series:
             whole = self._seconds[max(self._seconds)] if self._seconds else None
             last_us = 0 if whole is None else whole.start_us
         else:
-            whole, last_us = self._whole(level)
+            whole, last_us = whole_of(level, self._running, self._seconds)
         if whole is None or (whole.start_us, whole.trades) == self._told[level]:
             return None
         self._told[level] = whole.start_us, whole.trades
         is_partial = whole.is_partial or self._missed(whole.start_us, last_us + 1)
         return Tick(self._channels[level], whole.candle(final=False, is_partial=is_partial))
-
-    def _whole(self, level: int) -> tuple[Bar | None, int]:
-        """What is not final yet of the oldest interval that is not, and where that ends."""
-        interval = INTERVALS[level]
-        whole, last_us = None, 0
-        for part in self._parts(level):
-            if whole is None:
-                whole, last_us = part.part_of(interval.start_us(part.start_us)), part.start_us
-            elif part.start_us < whole.start_us + interval.length_us:
-                whole.merge(part)
-                last_us = part.start_us
-        return whole, last_us
 
     def restore(self, told: Mapping[str, Sequence[Candle]], known: Known) -> None:
         """Goes on from what was told: by the interval's name, oldest first.
@@ -205,54 +195,13 @@ class Series:
         Where no second is known any more, the first trade says where seconds begin. What trades
         are `known` may have come too late for what was told: then a correction is owed.
         """
-        finals = [finals_of(told.get(each.name, ())) for each in INTERVALS]
-        finest = next((level for level, each in enumerate(finals) if each), None)
-        if finest is None:
+        past = past_candles(told, known, self._limits.correctable)
+        if past is None:
             return
-        newest = max(finals[finest])
-        next_us = newest + INTERVALS[finest].length_us
-        self.next_us = None if finest else next_us
-        for start_us in sorted(finals[0])[-self._limits.correctable :]:
-            self._kept[start_us] = finals[0][start_us]
-        amended_us = self._look_again(known, finals[0])
-        self._close = finals[finest][newest].close
-        for level in range(1, len(INTERVALS)):
-            part, whole = INTERVALS[level - 1], INTERVALS[level]
-            start_us, end_us = whole.start_us(next_us), part.start_us(next_us)
-            before_us = start_us - whole.length_us
-            parts = finals[level - 1]
-            if before_us not in finals[level]:
-                owed = joined(parts, before_us, start_us, part.length_us)
-            else:
-                owed = added_up(
-                    finals[level][before_us],
-                    joined(parts, before_us, start_us, part.length_us),
-                    is_whole=all(at in parts for at in range(before_us, start_us, part.length_us)),
-                    is_amended=any(before_us <= at < start_us for at in amended_us),
-                )
-            if owed is not None:
-                finals[level][before_us] = owed
-                self._tell(level, owed, self._owed)
-            bar = joined(parts, start_us, end_us, part.length_us)
-            if bar is None and end_us > start_us:
-                bar = Bar(start_us, self._close)
-                bar.is_partial = True
-            self._running[level] = bar
-            if finals[level]:
-                self._finals[level] = finals[level][max(finals[level])]
-
-    def _look_again(self, known: Known, seconds: dict[int, Bar]) -> list[int]:
-        """The starts of final seconds that are owed a correction; `seconds` has them corrected."""
-        starts_us: list[int] = []
-        before: Bar | None = None
-        for start_us, bar in self._kept.items():
-            owed = amended(bar, before, known)
-            before = owed or bar
-            if owed is not None:
-                self._kept[start_us] = seconds[start_us] = owed
-                self._tell(0, owed, self._owed)
-                starts_us.append(start_us)
-        return starts_us
+        self.next_us, self._close = past.next_us, past.close
+        self._kept, self._running, self._finals = past.seconds, past.running, past.finals
+        for level, bar in past.owed:
+            self._tell(level, bar, self._owed)
 
     def _missed(self, start_us: int, end_us: int) -> bool:
         """Whether trades between two moments may have been missed."""
@@ -262,15 +211,6 @@ class Series:
                 return True
         left_out = self._left_out
         return bool(left_out) and any(start_us <= one < end_us for one in left_out)
-
-    def _parts(self, level: int) -> Iterator[Bar]:
-        """What an interval's running candle is made of, in order."""
-        for lower in range(level, 0, -1):
-            bar = self._running[lower]
-            if bar is not None:
-                yield bar
-        for start_us in sorted(self._seconds):
-            yield self._seconds[start_us]
 
     def _grow(self, level: int, part: Bar, told: list[Tick]) -> None:
         """A final part becomes a part of the next longer interval."""

@@ -20,20 +20,20 @@ from feeds.derived import Derived
 from feeds.derived.candles import Candles
 from feeds.derived.chain import Chain
 from feeds.derived.foreseen import foreseen
-from feeds.derived.outcomes import Outcomes
 from feeds.derived.settings import DerivedSettings
-from feeds.derived.voices import interval
 from feeds.deriving.bookkeeper import Bookkeeper
 from feeds.deriving.clock_troubles import ClockTroubles
 from feeds.deriving.heard import Heard
+from feeds.deriving.past import Past
 from feeds.deriving.teller import DerivedCounts, Teller
 from feeds.deriving.wall_clock import SetBackError, WallClock
+from feeds.deriving.whereabouts import MovedError, Whereabouts
 from feeds.feed import Bus
 from feeds.ledger.book import SEGMENT_BYTES_MAX
-from feeds.market import AGGREGATE, Channel, Clock, Outcome, Payload, Signal, Status, Tick, Trade
+from feeds.market import AGGREGATE, Channel, Clock, Outcome, Signal, Status, Tick, Trade
 from feeds.others.other_feeds import OtherFeeds
 from feeds.others.presence import Presence
-from feeds.recall import Recalled, is_among, recall_histories, trades_of
+from feeds.recall import is_among
 
 _log = logging.getLogger(__name__)
 
@@ -44,19 +44,11 @@ _TICKS_AT_ONCE: Final = 500
 _NAP_S: Final = 0.001
 _LOOK_S: Final = 1.0
 _BEGIN_AGAIN_S: Final = 1.0
-_LEDGER_LIMIT_S: Final = 0.5
-"""A long ledger takes longer to open: candles don't wait for it."""
-_OTHERS_LIMIT_S: Final = 1.5
-"""Other processes tell a status each second: so long they are waited for, where there are any."""
 _WITHHELD_MAX: Final = 10_000
 
 
 class _OverrunError(Exception):
     """More was heard than could be derived from in time."""
-
-
-class _MovedError(Exception):
-    """A venue is published by another process than before."""
 
 
 class DerivedFeed:
@@ -100,10 +92,7 @@ class DerivedFeed:
         self._heard = Heard()
         self._clock_troubles = ClockTroubles(settings.candle.behind_max_ms * 1_000)
         self._others: OtherFeeds | None = None
-        self._offered: set[str] = set()
-        """Venues that were offered here since the derivations began."""
-        self._overheard: set[str] = set()
-        """Venues that were heard from the bus since then."""
+        self._whereabouts = Whereabouts()
         self._is_deriving = False
         self._woken = asyncio.Event()
         self._caught_up = asyncio.Event()
@@ -156,14 +145,14 @@ class DerivedFeed:
         some = ticks if isinstance(ticks, list | tuple) else list(ticks)
         self._bus.offer(some)
         if some:
-            self._offered.add(some[0].channel.venue)
+            self._whereabouts.here.add(some[0].channel.venue)
             self._add(some)
 
     def _overhear(self, ticks: Sequence[Tick]) -> None:
         """Takes what another process has published."""
-        new = {tick.channel.venue for tick in ticks} - self._overheard
+        new = {tick.channel.venue for tick in ticks} - self._whereabouts.elsewhere
         if new:
-            self._overheard |= new
+            self._whereabouts.elsewhere |= new
             names = ", ".join(sorted(new))
             _log.warning("derived from as well, as another process publishes it: %s", names)
         self._add(ticks)
@@ -207,7 +196,7 @@ class DerivedFeed:
                 await self._derive()
             except _OverrunError:
                 _log.error("derivations can't keep up; they begin again from what is published")
-            except (_MovedError, SetBackError) as error:
+            except (MovedError, SetBackError) as error:
                 _log.warning("%s; derivations begin again from what is published", error)
             except Exception:
                 _log.exception("derivations failed; they begin again from what is published")
@@ -223,25 +212,33 @@ class DerivedFeed:
         self._wall_clock.begin()
         self._heard.set_back(self._now_us())
         self._heard.overran = False
-        self._offered = self._heard.venues()
-        self._overheard.clear()
+        self._whereabouts.begin(self._heard.venues())
         rows: Sequence[Derived] = [
             row for row in self._rows if row.load is None or self._loaded.is_set()
         ]
         chain = Chain(rows, self._settings)
         self._withheld.clear()
-        doubled = await self._restore(chain, rows)
+        past = Past(
+            self._settings, self._venues, self._redis,
+            books=self.books, heard=self._heard, others=self._others, clock=self._clock,
+        )  # fmt: skip
+        doubled, overheard = await past.restore(chain, rows)
+        self._whereabouts.elsewhere |= overheard
         has_ledger = self.books.is_open
         too_late_before = self.counts.too_late
         while True:
             stop_if_cancelled()
-            self._expect_all_heard()
+            if self._heard.overran:
+                raise _OverrunError
+            self._whereabouts.expect_unmoved()
             self._wall_clock.expect_onward()
             if len(rows) < len(self._rows) and self._loaded.is_set():
-                rows = await self._complete(chain, rows)
+                late = {at: row for at, row in enumerate(self._rows) if row not in rows}
+                await past.add_late(chain, late)
+                rows = self._rows
             if not has_ledger and self.books.is_open:
                 has_ledger = True
-                await self._recall_open(chain)
+                await past.recall_open(chain)
             while self._withheld:
                 chain.withhold(self._withheld.popleft())
             self._hear(chain, doubled)
@@ -262,62 +259,6 @@ class DerivedFeed:
                 if isinstance(one, Candles):
                     for sentence in self._clock_troubles.look(one.stamped_us(), now_s):
                         _log.warning("%s", sentence)
-
-    async def _restore(self, chain: Chain, rows: Sequence[Derived]) -> set[tuple[str, Trade]]:
-        """Goes on from what is published; returns the trades in that, which may be heard again."""
-        others: Collection[str] = ()
-        if self._others is not None:
-            others = await self._others.begin(_OTHERS_LIMIT_S)
-        own = self._venues.difference(others)
-        since_us = self._heard.since_us(own, self._now_us())
-        histories, places = await self._histories(rows, others)
-        await self.books.open_within(_LEDGER_LIMIT_S)
-        await self.books.complete(histories)
-        if self._others is not None:
-            self._overheard |= self._others.tell_whole(histories, self._now_us())
-        chain.restore(histories, since_us)
-        if self._others is not None:
-            self._others.go_on(places)
-        return trades_of(histories)
-
-    def _expect_all_heard(self) -> None:
-        if self._heard.overran:
-            raise _OverrunError
-        moved = self._offered & self._overheard
-        if moved:
-            raise _MovedError(f"another process than before publishes {', '.join(sorted(moved))}")
-
-    async def _histories(self, rows: Sequence[Derived], others: Collection[str] = ()) -> Recalled:
-        return await recall_histories(
-            self._redis,
-            {kind for row in rows for kind in row.history},
-            self._venues.union(others),
-            f"candle.{interval(self._settings)}",
-            # What is added late, as it had to be loaded first, are the models.
-            is_for_models=all(row.load is not None for row in rows),
-            is_enough=self._is_nearly_full,
-        )
-
-    def _is_nearly_full(self) -> bool:
-        """Of ticks that wait to be derived from: what waits longer would be forgotten."""
-        others = self._others
-        return self._heard.is_nearly_full or (others is not None and others.is_nearly_full)
-
-    async def _complete(self, chain: Chain, rows: Sequence[Derived]) -> Sequence[Derived]:
-        """Adds those that had to be waited for."""
-        late = [row for row in self._rows if row not in rows]
-        histories, _ = await self._histories(late)
-        for row in late:
-            chain.add(row, self._rows.index(row), histories)
-        return self._rows
-
-    async def _recall_open(self, chain: Chain) -> None:
-        """The ledger was opened late: what is still open in it is heard of now."""
-        histories: dict[str, list[Payload]] = {}
-        await self.books.complete(histories)
-        for one in chain.derivations:
-            if isinstance(one, Outcomes):
-                one.restore(histories, self._now_us())
 
     def _hear(self, chain: Chain, doubled: set[tuple[str, Trade]]) -> None:
         """What was offered since the last time, or a part of it."""
